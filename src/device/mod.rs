@@ -1,0 +1,186 @@
+//! Cameras, microphones and speakers, and the ones made of patterns, tones and files, behind three traits.
+//!
+//! A source is pulled by the media thread that owns it. No call here blocks longer than its time-out, whatever
+//! the driver does: a device that hangs is given up and reported as [`DeviceError::Lost`].
+
+use crate::frame::RawFrame;
+use crate::units::Resolution;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why a device does not work. `Display` is a whole sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    #[error("No {0} was found. Plug one in and it will be used at once.")]
+    NotFound(DeviceKind),
+    #[error("The {0} is in use by another program. Close that program and it will be used at once.")]
+    Busy(DeviceKind),
+    #[error("Twocan may not use the {0}. Allow it in the privacy settings of the system.")]
+    Denied(DeviceKind),
+    #[error("The {0} was unplugged or stopped working. Plug it in again and it will be used at once.")]
+    Lost(DeviceKind),
+    #[error("The {kind} cannot be used: {detail}")]
+    Unusable { kind: DeviceKind, detail: String },
+    #[error("The file {0} cannot be used: {1}")]
+    File(String, String),
+    /// A file source came to its end.
+    #[error("The file has come to its end.")]
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    Camera,
+    Microphone,
+    Speaker,
+}
+
+impl std::fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Camera => "camera",
+            Self::Microphone => "microphone",
+            Self::Speaker => "speaker",
+        })
+    }
+}
+
+/// Which camera: `pattern`, `none`, a `.y4m` file or pipe, else a device by name or index. Default: the first one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CameraChoice {
+    #[default]
+    Default,
+    Named(String),
+    Index(u32),
+    Pattern,
+    File(PathBuf),
+    None,
+}
+
+/// Which microphone: `tone`, `none`, a `.wav` file, else a device by name. Default: the system's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MicrophoneChoice {
+    #[default]
+    Default,
+    Named(String),
+    Tone,
+    File(PathBuf),
+    None,
+}
+
+/// Which speaker: `none`, a `.wav` file to write, else a device by name. Default: the system's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SpeakerChoice {
+    #[default]
+    Default,
+    Named(String),
+    File(PathBuf),
+    None,
+}
+
+/// Something with this ending is a file, whether it exists yet or not; a path with a separator too.
+fn file(text: &str, ending: &str) -> Option<PathBuf> {
+    let is_file = text.to_ascii_lowercase().ends_with(ending) || text.contains(std::path::MAIN_SEPARATOR);
+    is_file.then(|| PathBuf::from(text))
+}
+
+impl FromStr for CameraChoice {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "" | "default" => Self::Default,
+            "pattern" => Self::Pattern,
+            "none" => Self::None,
+            _ => match (file(text, ".y4m"), text.parse()) {
+                (Some(path), _) => Self::File(path),
+                (None, Ok(index)) => Self::Index(index),
+                (None, Err(_)) => Self::Named(text.into()),
+            },
+        })
+    }
+}
+
+impl FromStr for MicrophoneChoice {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "" | "default" => Self::Default,
+            "tone" => Self::Tone,
+            "none" => Self::None,
+            _ => file(text, ".wav").map_or_else(|| Self::Named(text.into()), Self::File),
+        })
+    }
+}
+
+impl FromStr for SpeakerChoice {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "" | "default" => Self::Default,
+            "none" => Self::None,
+            _ => file(text, ".wav").map_or_else(|| Self::Named(text.into()), Self::File),
+        })
+    }
+}
+
+/// What is asked of a camera; it may give something near.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PictureRequest {
+    pub resolution: Resolution,
+    pub fps: u32,
+}
+
+impl Default for PictureRequest {
+    fn default() -> Self {
+        Self { resolution: Resolution::HD, fps: 30 }
+    }
+}
+
+/// A camera that runs. Dropping it gives the device back at once, even if the driver hangs.
+pub trait VideoSource: Send {
+    /// Waits at most `timeout` for the next picture; `None` if there was none in that time. After an error the
+    /// source is of no more use.
+    fn next_frame(&mut self, timeout: Duration) -> Result<Option<Arc<RawFrame>>, DeviceError>;
+    /// The name shown to the user.
+    fn name(&self) -> &str;
+}
+
+/// A microphone that runs: mono, 48 kHz.
+pub trait AudioSource: Send {
+    /// Fills `block` (10 ms, [`crate::codec::BLOCK`] samples), waiting at most `timeout`. Gives the capture time
+    /// of its first sample, or `None` if there was not enough in that time.
+    fn read(&mut self, block: &mut [f32], timeout: Duration) -> Result<Option<Instant>, DeviceError>;
+    fn name(&self) -> &str;
+}
+
+/// A speaker that runs: mono, 48 kHz.
+pub trait AudioSink: Send {
+    /// Hands over 10 ms of sound; what does not fit any more is dropped (the device has stalled).
+    fn write(&mut self, block: &[f32]) -> Result<(), DeviceError>;
+    /// How much sound is waiting between `write` and the air.
+    fn queued(&self) -> Duration;
+    /// Waits at most `timeout` until less than 20 ms is queued: the device sets the pace of playback.
+    fn wait(&mut self, timeout: Duration) -> Result<(), DeviceError>;
+    /// Takes 10 ms of what was really played, in order, for the echo canceller; `None` if there is none yet.
+    fn played(&mut self, block: &mut [f32]) -> Option<()>;
+    fn name(&self) -> &str;
+}
+
+/// A device the user can choose.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceInfo {
+    /// What the choice is remembered by, and what `--camera` and its kin take.
+    pub name: String,
+    /// A second line where two devices share a name: bus, card.
+    pub detail: String,
+}
+
+/// All devices of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceList {
+    pub cameras: Vec<DeviceInfo>,
+    pub microphones: Vec<DeviceInfo>,
+    pub speakers: Vec<DeviceInfo>,
+}

@@ -1,0 +1,192 @@
+//! The one task that owns the state of the call: [`Command`] in, [`Event`] out. The window and the terminal are
+//! two faces of it.
+
+use crate::device::{DeviceError, DeviceKind, DeviceList};
+use crate::invite::{InviteError, Kind};
+use crate::net::{NetConfig, NetError};
+use crate::pipeline::{MediaSetup, Picture};
+use crate::room::call::CallState;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::units::{Redacted, Resolution};
+
+/// What a face asks of the engine.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make an invite.
+    StartCall,
+    /// Take the other side's invite and make a reply. The text is as it was pasted.
+    JoinCall(Redacted<String>),
+    /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
+    Paste(Redacted<String>),
+    MuteMicrophone(bool),
+    StopCamera(bool),
+    /// Ends the call or the exchange of codes.
+    HangUp,
+    /// From "ended" back to the lobby.
+    Dismiss,
+    /// New settings: devices, name, servers. What has changed takes effect at once.
+    Apply(Box<Settings>),
+    /// List the devices again; the answer is [`Event::Devices`].
+    ListDevices,
+    /// Ends the engine, with a bye to the other side.
+    Quit,
+}
+
+/// Our own code, for the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCode {
+    pub kind: Kind,
+    /// What is copied: one line.
+    pub text: Redacted<String>,
+    /// Base64 of `{"type","sdp"}`.
+    pub full: Redacted<String>,
+    /// `candidate:...` lines, one for each way to reach us.
+    pub candidates: Vec<Redacted<String>>,
+}
+
+/// What the other side told about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemotePeer {
+    /// Empty until it said its name.
+    pub name: String,
+    pub microphone_muted: bool,
+    pub camera_stopped: bool,
+}
+
+/// How good the connection is, for the bars in the call's corner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quality {
+    #[default]
+    Unknown,
+    Good,
+    Fair,
+    Poor,
+}
+
+/// Why a pasted text was not taken. `Display` is a whole sentence; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("There is nothing to paste into now. Start or join a call first.")]
+    NotNow,
+    #[error("This code is for joining a call. Hang up first, then join.")]
+    AlreadyInCall,
+}
+
+/// What the engine tells its face.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Call(CallState),
+    /// Our code is ready (and again if it grew).
+    Code(Box<OwnCode>),
+    Refused(Refusal),
+    /// A pasted candidate was taken.
+    CandidateAdded,
+    Remote(RemotePeer),
+    /// The peer's pictures come here from now on; `None`: it is gone.
+    Picture(Option<PictureHandle>),
+    Devices(Box<DeviceList>),
+    /// A device runs.
+    Opened {
+        kind: DeviceKind,
+        name: String,
+        picture: Option<(Resolution, f64)>,
+    },
+    /// A device does not run; it is tried again as long as it is wanted.
+    Failed {
+        kind: DeviceKind,
+        error: DeviceError,
+    },
+    /// Own microphone and camera switches, as they are now.
+    Muted {
+        microphone: bool,
+        camera: bool,
+    },
+    /// Loudness, 0.0 to 1.0.
+    Levels {
+        microphone: f32,
+        remote: f32,
+    },
+    /// Once a second in a call.
+    Stats(Box<Stats>, Quality),
+    /// The first picture of the peer is decoded.
+    FirstPicture,
+    /// The engine has ended; nothing comes after this.
+    Gone,
+}
+
+/// The peer's pictures.
+#[derive(Clone)]
+pub struct PictureHandle(pub Picture);
+
+impl std::fmt::Debug for PictureHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Picture")
+    }
+}
+
+/// What the engine starts with. The command line wins over the settings.
+pub struct EngineSetup {
+    pub settings: Settings,
+    pub media: MediaSetup,
+    pub net: NetConfig,
+    /// Called after each event; must not block. The window passes its `request_repaint`.
+    pub wake: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// A face's end of the engine. Dropping it ends the engine.
+pub struct Engine {
+    commands: tokio::sync::mpsc::Sender<Command>,
+    events: crossbeam_channel::Receiver<Event>,
+    preview: Picture,
+}
+
+impl Engine {
+    /// Commands under way: a person cannot type more; beyond it `send` drops, which is logged.
+    pub const COMMANDS: usize = 64;
+    /// Events under way. The face drains them at each repaint; levels are dropped first.
+    pub const EVENTS: usize = 1024;
+
+    /// Starts the engine's own runtime and the media threads.
+    pub fn start(_setup: EngineSetup) -> Self {
+        let (commands, _) = tokio::sync::mpsc::channel(Self::COMMANDS);
+        let (_, events) = crossbeam_channel::bounded(Self::EVENTS);
+        Self { commands, events, preview: Picture::default() } // the lead writes this
+    }
+
+    /// Never blocks.
+    pub fn send(&self, command: Command) {
+        if let Err(error) = self.commands.try_send(command) {
+            tracing::warn!(%error, "a command was dropped");
+        }
+    }
+
+    /// The next event, if there is one now.
+    pub fn poll_event(&self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    /// The next event; `None` at the deadline.
+    pub fn wait_event(&self, timeout: std::time::Duration) -> Option<Event> {
+        self.events.recv_timeout(timeout).ok()
+    }
+
+    /// Our own camera's pictures.
+    pub fn preview(&self) -> Picture {
+        self.preview.clone()
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// An engine that is not there: what is sent to it and what it says are in a test's hands.
+    pub fn fake() -> (Self, tokio::sync::mpsc::Receiver<Command>, crossbeam_channel::Sender<Event>) {
+        let (commands, heard) = tokio::sync::mpsc::channel(Self::COMMANDS);
+        let (said, events) = crossbeam_channel::bounded(Self::EVENTS);
+        (Self { commands, events, preview: Picture::default() }, heard, said)
+    }
+}

@@ -1,0 +1,60 @@
+//! The adapter to webrtc: its types stop here. One [`Peer`] is one peer connection.
+
+use crate::ports::SenderReport;
+use crate::settings::IceServer;
+use crate::units::Bitrate;
+use std::net::IpAddr;
+
+/// How peer connections are made.
+#[derive(Clone, Debug, Default)]
+pub struct NetConfig {
+    pub ice_servers: Vec<IceServer>,
+    /// Addresses to listen on; empty: all of the machine's but loopback.
+    pub bind: Vec<IpAddr>,
+    /// Only relayed candidates are used and shown.
+    pub relay_only: bool,
+    pub max_bitrate: Option<Bitrate>,
+}
+
+/// What the network failed at. `Display` is a whole sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    #[error("No network was found. Connect this computer to a network and try again.")]
+    NoNetwork,
+    #[error("The other side's code cannot be used: {0}")]
+    Description(String),
+    #[error("The connection could not be set up: {0}")]
+    Internal(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Looking for a path; nothing has come through yet.
+    Connecting,
+    Connected,
+    /// Nothing has come through for a while; may come back by itself.
+    Interrupted,
+    /// The checks have given up; an ICE restart or late candidates may still mend it.
+    Failed,
+    Closed,
+}
+
+/// What a peer connection tells the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NetEvent {
+    Link(Link),
+    /// The control channel is open; hello can be sent.
+    ControlOpen,
+    /// A text message on the control channel, at most [`MAX_CONTROL_MESSAGE`] bytes.
+    Control(String),
+    /// The receiver needs a keyframe (PLI or FIR).
+    KeyframeWanted,
+    /// What the encoder may use now: the estimate less audio and overhead.
+    VideoTarget(Bitrate),
+    /// Share of our audio packets that the receiver misses, 0.0 to 1.0.
+    AudioLoss(f32),
+    SenderReport(SenderReport),
+}
+
+/// A longer message on the control channel is dropped.
+pub const MAX_CONTROL_MESSAGE: usize = 16 * 1024;

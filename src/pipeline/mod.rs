@@ -1,0 +1,46 @@
+//! The media threads: capture, encode, decode, play. Each owns its device, codec and core; between them travel
+//! only values, over bounded queues.
+//!
+//! [`Media`] is what the engine holds: one camera, one microphone, one speaker for the whole program, shared by
+//! the lobby's preview and all peers; [`Media::open_peer`] adds the two decoding ends for one peer.
+
+pub mod slot;
+
+use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
+use crate::ports::PeerId;
+use crate::units::{Bitrate, Resolution};
+use slot::FrameSlot;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the media threads are started with.
+#[derive(Clone, Debug, Default)]
+pub struct MediaSetup {
+    pub camera: CameraChoice,
+    pub microphone: MicrophoneChoice,
+    pub speaker: SpeakerChoice,
+    pub picture: PictureRequest,
+    pub max_bitrate: Option<Bitrate>,
+    /// Received video is written here too (`--video-out`), as y4m.
+    pub video_out: Option<PathBuf>,
+    pub noise_suppression: bool,
+    pub automatic_gain: bool,
+}
+
+/// What the media threads tell the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// A device runs: its name, and for a camera what it gives.
+    Opened { kind: DeviceKind, name: String, picture: Option<(Resolution, f64)> },
+    /// A device does not run (any more). The thread goes on trying to open it, about once a second.
+    Failed { kind: DeviceKind, error: DeviceError },
+    /// A file source has come to its end, or a thread has died; the call goes on without it.
+    Stopped { kind: DeviceKind, error: DeviceError },
+    /// Loudness of our microphone after processing, 0.0 to 1.0, about ten times a second, only while it changes.
+    MicrophoneLevel(f32),
+    /// The decoder of this peer needs a keyframe; already throttled.
+    NeedsKeyframe(PeerId),
+}
+
+/// The picture to look at, for the window: the newest one.
+pub type Picture = Arc<FrameSlot>;

@@ -1,0 +1,85 @@
+//! Messages of the control channel (data channel 0, label `twocan`): one JSON object each, told apart by `type`.
+//!
+//! Unknown messages and fields are ignored, so that versions may differ; sizes are limited, because the other side
+//! is a stranger until the people have seen each other.
+
+use serde::{Deserialize, Serialize};
+
+/// Characters of a name that are kept.
+pub const MAX_NAME: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Message {
+    /// First message of each side.
+    #[serde(rename_all = "camelCase")]
+    Hello {
+        #[serde(default)]
+        name: String,
+        #[serde(default)]
+        microphone_muted: bool,
+        #[serde(default)]
+        camera_stopped: bool,
+    },
+    /// The sender's switches have changed.
+    #[serde(rename_all = "camelCase")]
+    Mute { microphone_muted: bool, camera_stopped: bool },
+    /// An ICE candidate that came up after the code was made.
+    Candidate { candidate: String },
+    /// The sender leaves.
+    Bye,
+}
+
+impl Message {
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a message has no map with keys that are not text")
+    }
+
+    /// `None` for anything that is not a message of this version.
+    pub fn from_json(text: &str) -> Option<Self> {
+        let mut message = serde_json::from_str(text).ok()?;
+        if let Self::Hello { name, .. } = &mut message {
+            *name = clean_name(name);
+        }
+        Some(message)
+    }
+}
+
+/// A name as it may be shown: one line, no control or direction characters, of limited length.
+pub fn clean_name(name: &str) -> String {
+    let shown = name.chars().filter(|c| {
+        !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    });
+    let shown: String = shown.take(MAX_NAME).collect();
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_channel() {
+        let hello = Message::Hello { name: "Ann".into(), microphone_muted: true, camera_stopped: false };
+        for message in [hello, Message::Mute { microphone_muted: false, camera_stopped: true }, Message::Bye]
+        {
+            assert_eq!(Message::from_json(&message.to_json()), Some(message));
+        }
+    }
+
+    #[test]
+    fn other_versions_are_understood_or_ignored() {
+        let newer = r#"{"type":"hello","name":"Bo","hat":{"colour":"red"}}"#;
+        let hello = Message::Hello { name: "Bo".into(), microphone_muted: false, camera_stopped: false };
+        assert_eq!(Message::from_json(newer), Some(hello));
+        for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
+            assert_eq!(Message::from_json(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_name_cannot_spoil_the_window() {
+        assert_eq!(clean_name("  Ann\n\n\u{202e}evil  "), "Ann evil");
+        assert_eq!(clean_name(&"x".repeat(5000)).len(), MAX_NAME);
+    }
+}
