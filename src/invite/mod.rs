@@ -23,7 +23,6 @@ pub use error::InviteError;
 use crate::units::Redacted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::fmt;
 
 /// A longer text is refused without a look at it: a session description with dozens of candidates has 20 kB.
 pub const MAX_TEXT: usize = 256 * 1024;
@@ -77,20 +76,11 @@ impl Description {
 }
 
 /// What a pasted text turned out to be.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pasted {
     Description(Description),
     /// A single ICE candidate, as a `candidate:...` line.
-    Candidate(String),
-}
-
-impl fmt::Debug for Pasted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Description(description) => description.fmt(f),
-            Self::Candidate(_) => f.write_str("Candidate([redacted])"),
-        }
-    }
+    Candidate(Redacted<String>),
 }
 
 /// The code: one line of base64 of `{"type","sdp"}`.
@@ -111,7 +101,7 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
     match text::unwrap(&tidy)? {
         text::Content::Candidate(line) => {
             Candidate::parse(&line).ok_or(InviteError::BadCandidate)?;
-            Ok(Pasted::Candidate(line))
+            Ok(Pasted::Candidate(Redacted(line)))
         }
         text::Content::Sdp { kind, sdp } => {
             let sdp = sdp::normalised(&sdp)?;

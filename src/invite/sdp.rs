@@ -104,10 +104,11 @@ fn foreign_video(sdp: &str) -> Option<String> {
     let (mut in_video, mut has_video, mut has_h264) = (false, false, false);
     for line in sdp.lines() {
         if let Some(media) = line.strip_prefix("m=") {
-            let port = media.split(' ').nth(1);
-            // Port 0: the section is rejected, or bundled and not there.
-            in_video = media.starts_with("video ") && port != Some("0");
-            has_video |= in_video;
+            in_video = media.starts_with("video ");
+            // Port 0: the section is rejected, unless it only lives in the bundle.
+            has_video |= in_video && media.split(' ').nth(1) != Some("0");
+        } else if in_video && line == "a=bundle-only" {
+            has_video = true;
         } else if in_video && let Some(map) = line.strip_prefix("a=rtpmap:") {
             let name = map.split(' ').nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
             let is_repair =

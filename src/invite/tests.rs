@@ -106,7 +106,7 @@ fn single_candidates_are_read() {
         STANDARD.encode(format!("{{\"candidate\":\"{line}\"}}")),
     ];
     for text in rows {
-        assert_eq!(read(&text), Ok(Pasted::Candidate(line.into())), "{text}");
+        assert_eq!(read(&text), Ok(Pasted::Candidate(Redacted(line.into()))), "{text}");
         assert_eq!(expect(&text, Kind::Reply, None), Err(InviteError::OnlyCandidate));
     }
     assert_eq!(read(&format!("{line}\n{line}")), Err(InviteError::SeveralCandidates));
@@ -214,7 +214,7 @@ fn candidates_are_listed_once() {
 
 #[test]
 fn codes_do_not_reach_a_log() {
-    let pasted = Pasted::Candidate("candidate:1 1 udp 1 192.168.1.2 50000 typ host".into());
+    let pasted = read("candidate:1 1 udp 1 192.168.1.2 50000 typ host").unwrap();
     let shown = format!("{:?} {:?} {pasted:?}", invite(), Pasted::Description(invite()));
     assert!(!shown.contains("192.168") && !shown.contains("EsAw"), "{shown}");
 }
