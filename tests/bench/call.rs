@@ -28,7 +28,7 @@ impl Side {
         let mut child = Command::new(env!("CARGO_BIN_EXE_twocan"))
             .arg(verb)
             .args(args)
-            .args(["--bind", "127.0.0.1", "--no-stun", "--camera", "pattern", "--microphone", "tone"])
+            .args(["--bind", "127.0.0.1", "--no-stun", "--microphone", "tone"])
             .args(["--speaker", "none", "--stats", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,6 +119,9 @@ fn main() {
             "--calls" => calls = value.parse().expect("--calls N"),
             _ => args.extend([name, value]),
         }
+    }
+    if !args.iter().any(|arg| arg == "--camera") {
+        args.extend(["--camera".into(), "pattern".into()]);
     }
     let mut waits = vec![];
     for _ in 1..calls {
