@@ -41,7 +41,7 @@ fn encoder_has_assembly() -> bool {
 /// Without a resource compiler (a cross build on a machine that has none) the program works all the same, with
 /// the system's plain icon.
 fn embed_windows_resources() {
-    for file in ["assets/icons/twocan.ico", "assets/packaging/windows.manifest"] {
+    for file in ["assets/icons/twocan.ico", "assets/packaging/windows/twocan.manifest"] {
         println!("cargo:rerun-if-changed={file}");
     }
     let mut resource = winresource::WindowsResource::new();
@@ -49,7 +49,7 @@ fn embed_windows_resources() {
     resource.set("FileDescription", "Twocan");
     resource.set("LegalCopyright", "MIT licence");
     resource.set_icon("assets/icons/twocan.ico");
-    resource.set_manifest_file("assets/packaging/windows.manifest");
+    resource.set_manifest_file("assets/packaging/windows/twocan.manifest");
     if let Err(error) = resource.compile_for("twocan") {
         println!("cargo:warning=the program has no icon and no manifest: {error}");
     }
