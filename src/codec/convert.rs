@@ -101,14 +101,16 @@ pub fn yuyv_to_i420(
     let row = 4 * resolution.chroma().width as usize;
     check(bytes, stride, row, resolution.height as usize, resolution)?;
     let mut image = pool.take(resolution);
-    // The crate wants every row with its padding; a buffer that ends with the last pixel is done by hand.
+    // The crate wants even sizes and every row with its padding; the rest is done by hand.
+    let even = (resolution.width | resolution.height).is_multiple_of(2);
     let packed = YuvPackedImage {
         yuy: bytes,
         yuy_stride: stride as u32,
         width: resolution.width,
         height: resolution.height,
     };
-    if bytes.len() < stride * resolution.height as usize
+    if !even
+        || bytes.len() < stride * resolution.height as usize
         || yuv::yuyv422_to_yuv420(&mut planar(&mut image), &packed).is_err()
     {
         yuyv_by_hand(bytes, stride, &mut image);

@@ -112,3 +112,94 @@ fn whole_steps(samples: usize) -> usize {
 fn fatal(error: opus::Error) -> CodecError {
     CodecError::Fatal(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Something like a voice: a gliding tone with overtones, swelling and fading.
+    fn voice(samples: usize) -> Vec<f32> {
+        let mut phase = 0.0_f32;
+        (0..samples)
+            .map(|n| {
+                let time = n as f32 / SAMPLE_RATE as f32;
+                phase += (150.0 + 60.0 * (time * 5.0).sin()) / SAMPLE_RATE as f32;
+                let overtones: f32 =
+                    (1..12).map(|k| (phase * k as f32 * std::f32::consts::TAU).sin() / k as f32).sum();
+                overtones * 0.2 * (0.6 + 0.4 * (time * 9.0).sin())
+            })
+            .collect()
+    }
+
+    fn energy(pcm: &[f32]) -> f32 {
+        pcm.iter().map(|x| x * x).sum::<f32>()
+    }
+
+    /// How near `got` is to `wanted`: signal over error in dB.
+    fn quality(wanted: &[f32], got: &[f32]) -> f32 {
+        let errors: Vec<_> = wanted.iter().zip(got).map(|(a, b)| a - b).collect();
+        10.0 * (energy(wanted) / energy(&errors).max(1e-9)).log10()
+    }
+
+    #[test]
+    fn a_lost_packet_is_recovered_better_than_made_up() {
+        let pcm = voice(PACKET * 200);
+        let mut encoder = OpusEncoder::new().unwrap();
+        encoder.set_expected_loss(0.2);
+        let packets: Vec<_> =
+            pcm.chunks(PACKET).map(|pcm| encoder.encode(pcm).unwrap().expect("somebody speaks")).collect();
+        let play = |lost: &dyn Fn(usize) -> bool, redundancy: bool| {
+            let (mut decoder, mut out) = (OpusDecoder::new().unwrap(), Vec::new());
+            for (index, packet) in packets.iter().enumerate() {
+                match packets.get(index + 1) {
+                    Some(next) if lost(index) && redundancy => decoder.recover(next, PACKET, &mut out),
+                    _ if lost(index) => decoder.conceal(PACKET, &mut out),
+                    _ => decoder.decode(packet, &mut out),
+                }
+                .unwrap();
+                assert_eq!(out.len(), PACKET * (index + 1));
+            }
+            out
+        };
+        let whole = play(&|_| false, true);
+        let share = energy(&whole) / energy(&pcm);
+        assert!((0.5..2.0).contains(&share), "the voice came out {share} times as loud");
+        let recovered = quality(&whole, &play(&|index| index % 10 == 5, true));
+        let made_up = quality(&whole, &play(&|index| index % 10 == 5, false));
+        assert!(recovered > made_up + 3.0, "recovered {recovered:.1} dB, made up {made_up:.1} dB");
+    }
+
+    #[test]
+    fn silence_is_not_sent() {
+        let mut encoder = OpusEncoder::new().unwrap();
+        let sent = (0..100).filter(|_| encoder.encode(&[0.0; PACKET]).unwrap().is_some()).count();
+        assert!(sent < 30, "{sent} of 100 packets of silence were sent");
+    }
+
+    #[test]
+    fn wrong_lengths_and_damaged_packets_are_errors() {
+        let mut encoder = OpusEncoder::new().unwrap();
+        assert!(encoder.encode(&[0.0; PACKET - 1]).is_err());
+        let mut decoder = OpusDecoder::new().unwrap();
+        let mut pcm = Vec::new();
+        assert!(decoder.decode(&[], &mut pcm).is_err());
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        for length in 1..2000 {
+            let packet: Vec<u8> = (0..length)
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random as u8
+                })
+                .collect();
+            pcm.clear();
+            let _ = decoder.decode(&packet, &mut pcm);
+            let _ = decoder.recover(&packet, PACKET, &mut pcm);
+            assert!(pcm.len() <= LONGEST_PACKET + PACKET);
+        }
+        pcm.clear();
+        decoder.conceal(1, &mut pcm).unwrap();
+        assert_eq!(pcm.len(), 120);
+    }
+}
