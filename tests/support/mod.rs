@@ -17,7 +17,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 /// Says loudly that a test did not run. It is written past the test harness, which would hide it; `.ci/run` fails
 /// on it.
 pub fn skip(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {reason}");
 }
 
 /// The first of the programs that is on the search path (or, with a separator in its name, that exists).
