@@ -131,7 +131,7 @@ impl Peer {
     }
 
     /// Sends in order; before the channel is open, messages wait.
-    pub async fn send_control(&self, text: String) -> Result<(), NetError> {
+    pub fn send_control(&self, text: String) -> Result<(), NetError> {
         if text.len() > MAX_CONTROL_MESSAGE {
             return Err(NetError::MessageTooLong);
         }
