@@ -248,8 +248,8 @@ impl Peer {
         config: &NetConfig,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
-        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await;
-        if complete.is_err() {
+        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
+        if !complete {
             tracing::info!("gathering was cut short: an ICE server does not answer");
         }
         let description = self.connection.local_description().await;
