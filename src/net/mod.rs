@@ -17,6 +17,7 @@ mod intercept;
 mod media;
 mod monitor;
 mod peer;
+mod runtime;
 mod sdp;
 mod send;
 #[cfg(test)]

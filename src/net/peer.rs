@@ -2,6 +2,7 @@
 //! [`NetEvent`].
 
 use super::monitor::{MediaClock, Monitor, Ssrcs};
+use super::runtime::DriverRuntime;
 use super::sdp::Candidate;
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, control, intercept, media, sdp, send};
@@ -22,15 +23,16 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy,
-    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
-    RTCPeerConnectionState, RTCSessionDescription, SettingEngine, SettingEngineBuilder, StatsSelector,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState, RTCIceServer,
+    RTCIceTransportPolicy, RTCPeerConnectionState, RTCSessionDescription, SettingEngine,
+    SettingEngineBuilder, StatsSelector,
 };
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Gathering ends after this with the candidates that are there.
 const GATHERING: Duration = Duration::from_secs(2);
 /// The offering side checks this often: its first checks follow the paste that everyone waits for.
-const OFFER_CHECKS: Duration = Duration::from_millis(20);
+const OFFER_CHECKS: Duration = Duration::from_millis(50);
 /// The answering side starts long before the other person pastes; its checks open the way through a NAT, and it
 /// answers the other side's at once anyway.
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
@@ -57,6 +59,8 @@ pub struct Peer {
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
+    /// See [`DriverRuntime`].
+    nudge: Arc<Notify>,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
 }
@@ -117,7 +121,9 @@ impl Peer {
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
-        self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)
+        self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
+        self.nudge.notify_one();
+        Ok(())
     }
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
@@ -207,7 +213,8 @@ impl Peer {
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
         let monitor = Arc::new(Monitor::new(events.clone(), Ssrcs { audio, video }, clock));
         let (gathered, gathering) = watch::channel(false);
-        let handler = Arc::new(Handler { gathered, monitor: monitor.clone() });
+        let nudge = Arc::new(Notify::new());
+        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), nudge: nudge.clone() });
         let connection = build(config, addresses, servers, checks, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
@@ -235,8 +242,18 @@ impl Peer {
         let control_task = Some(tokio::spawn(control::run(channel, outgoing, events)));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
-        let peer =
-            Self { connection, monitor, senders, outlet, control, control_task, tasks, keyframe, early };
+        let peer = Self {
+            connection,
+            monitor,
+            senders,
+            outlet,
+            control,
+            control_task,
+            tasks,
+            keyframe,
+            nudge,
+            early,
+        };
         Ok((peer, gathering))
     }
 
@@ -325,6 +342,7 @@ async fn build(
             .with_setting_engine(settings(mdns, checks))
             .with_interceptor_registry(intercept::registry(&handler.monitor, config.max_bitrate))
             .with_handler(handler.clone())
+            .with_runtime(Arc::new(DriverRuntime { nudge: handler.nudge.clone() }))
             .with_udp_addrs(addresses.clone())
             .with_data_channel_send_buffer_limit(control::SEND_BUFFER)
             .build()
@@ -357,6 +375,8 @@ fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
 struct Handler {
     gathered: watch::Sender<bool>,
     monitor: Arc<Monitor>,
+    /// See [`DriverRuntime`].
+    nudge: Arc<Notify>,
 }
 
 #[async_trait::async_trait]
@@ -367,7 +387,12 @@ impl PeerConnectionEventHandler for Handler {
         }
     }
 
+    async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
+        self.nudge.notify_one();
+    }
+
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.nudge.notify_one();
         let link = match state {
             RTCPeerConnectionState::Connected => Link::Connected,
             RTCPeerConnectionState::Disconnected => Link::Interrupted,
