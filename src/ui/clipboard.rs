@@ -93,11 +93,9 @@ fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, wake: impl Fn()
     }
 }
 
-fn answer(
-    clipboard: &mut Result<arboard::Clipboard, arboard::Error>,
-    request: Request,
-) -> Option<Answer> {
-    const NO_CLIPBOARD: &str = "The system's clipboard cannot be reached. Select the text and copy it by hand.";
+fn answer(clipboard: &mut Result<arboard::Clipboard, arboard::Error>, request: Request) -> Option<Answer> {
+    const NO_CLIPBOARD: &str =
+        "The system's clipboard cannot be reached. Select the text and copy it by hand.";
     let clipboard = match (clipboard, &request) {
         (Ok(clipboard), _) => clipboard,
         (Err(_), Request::Read(Purpose::Look)) => return None,

@@ -40,9 +40,7 @@ pub fn handle(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
 
 /// Pressed without Ctrl, Alt or Command; Shift may be needed to type `?`.
 fn pressed(ctx: &Context, key: Key) -> bool {
-    ctx.input_mut(|input| {
-        input.consume_key(Modifiers::NONE, key) || input.consume_key(Modifiers::SHIFT, key)
-    })
+    ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key) || input.consume_key(Modifiers::SHIFT, key))
 }
 
 fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {

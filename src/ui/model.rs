@@ -267,8 +267,14 @@ impl Model {
         }
     }
 
-    fn device_runs(&mut self, kind: DeviceKind, name: String, picture: Option<(Resolution, f64)>) -> Vec<Effect> {
-        let was = std::mem::replace(self.device_mut(kind), DeviceStatus::Running { name: name.clone(), picture });
+    fn device_runs(
+        &mut self,
+        kind: DeviceKind,
+        name: String,
+        picture: Option<(Resolution, f64)>,
+    ) -> Vec<Effect> {
+        let was =
+            std::mem::replace(self.device_mut(kind), DeviceStatus::Running { name: name.clone(), picture });
         match was {
             DeviceStatus::Failed(_) => {
                 vec![Effect::Toast(Tone::Good, format!("The {kind} works again: {name}."))]
@@ -316,9 +322,8 @@ impl Rates {
         if seconds <= 0.0 {
             return Self::default();
         }
-        let rate = |new: u64, old: u64| {
-            Bitrate::from_bps((new.saturating_sub(old) as f64 * 8.0 / seconds) as u64)
-        };
+        let rate =
+            |new: u64, old: u64| Bitrate::from_bps((new.saturating_sub(old) as f64 * 8.0 / seconds) as u64);
         let loss = |received: (u64, u64), lost: (i64, i64)| {
             let lost = (lost.0 - lost.1).max(0) as f64;
             let all = received.0.saturating_sub(received.1) as f64 + lost;

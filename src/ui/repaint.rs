@@ -30,11 +30,8 @@ impl Waker {
     pub const SOFTWARE_FPS: u32 = 20;
 
     pub fn new(ctx: egui::Context) -> Self {
-        let pace = Pace {
-            started: Instant::now(),
-            interval_us: AtomicU64::new(0),
-            painted_us: AtomicU64::new(0),
-        };
+        let pace =
+            Pace { started: Instant::now(), interval_us: AtomicU64::new(0), painted_us: AtomicU64::new(0) };
         Self { ctx, pace: Arc::new(pace) }
     }
 

@@ -120,8 +120,8 @@ pub struct View {
     /// What was copied last, and when: the button says so for a moment.
     pub copied: Option<(Copied, Instant)>,
     pub offer: Option<Offer>,
-    /// Codes that were offered and turned down, or are our own: not offered again.
-    pub declined: Redacted<String>,
+    /// Codes that were offered and turned down, or are our own: not offered again. The newest is last.
+    declined: Vec<Redacted<String>>,
     /// The pointer's or keyboard's last sign of life, for fading controls.
     pub stirred: Instant,
     pub server: Option<ServerDraft>,
@@ -132,6 +132,8 @@ pub struct View {
 impl View {
     /// How long a button says "Copied".
     pub const COPIED: Duration = Duration::from_secs(4);
+    /// Codes that are remembered as of no interest.
+    const DECLINED: usize = 8;
     /// In full screen the controls go away after this long.
     pub const REST: Duration = Duration::from_secs(3);
 
@@ -150,7 +152,7 @@ impl View {
             drag: None,
             copied: None,
             offer: None,
-            declined: Redacted::default(),
+            declined: Vec::new(),
             stirred: now,
             server: None,
             started: now,
@@ -164,15 +166,30 @@ impl View {
         match model.call {
             CallState::Idle if self.joining => Screen::Exchange,
             CallState::Idle | CallState::Ended(crate::room::call::EndReason::Cancelled) => Screen::Lobby,
-            CallState::Gathering(_) | CallState::WaitingForReply | CallState::Connecting { .. } => Screen::Exchange,
+            CallState::Gathering(_) | CallState::WaitingForReply | CallState::Connecting { .. } => {
+                Screen::Exchange
+            }
             CallState::InCall { .. } | CallState::Reconnecting { .. } => Screen::Call,
             CallState::Ended(_) => Screen::Ended,
         }
     }
 
+    /// This text in the clipboard is never offered.
+    pub fn decline(&mut self, text: String) {
+        if self.declined.len() == Self::DECLINED {
+            self.declined.remove(0);
+        }
+        self.declined.push(Redacted(text));
+    }
+
+    pub fn is_declined(&self, text: &str) -> bool {
+        self.declined.iter().any(|declined| declined.0.trim() == text.trim())
+    }
+
     /// Was this copied just now?
     pub fn just_copied(&self, what: Copied, now: Instant) -> bool {
-        self.copied.is_some_and(|(copied, at)| copied == what && now.saturating_duration_since(at) < Self::COPIED)
+        self.copied
+            .is_some_and(|(copied, at)| copied == what && now.saturating_duration_since(at) < Self::COPIED)
     }
 }
 

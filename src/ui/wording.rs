@@ -115,12 +115,17 @@ mod tests {
         let code = format!("{}{}{}", "a".repeat(12), "x".repeat(2000), "z".repeat(12));
         assert_eq!(short_code(&code), format!("{}…{}", "a".repeat(12), "z".repeat(12)));
         assert_eq!(short_code(&"ж".repeat(99)).chars().count(), 25);
-        assert_eq!((grouped(7), grouped(1234), grouped(1_234_567)), ("7".into(), "1,234".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(7), grouped(1234), grouped(1_234_567)),
+            ("7".into(), "1,234".into(), "1,234,567".into())
+        );
     }
 
     #[test]
     fn every_name_has_an_initial() {
-        for (name, letter) in [("ann", "A"), ("  жан", "Ж"), ("安", "安"), ("", "?"), ("(!)", "?"), ("ß", "SS")] {
+        for (name, letter) in
+            [("ann", "A"), ("  жан", "Ж"), ("安", "安"), ("", "?"), ("(!)", "?"), ("ß", "SS")]
+        {
             assert_eq!(initial(name), letter);
         }
     }

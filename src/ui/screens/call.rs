@@ -10,8 +10,8 @@ use crate::ui::view::{Act, Corner, Overlay, Scene, View};
 use crate::ui::widgets::{self, RoundButton};
 use crate::ui::wording;
 use eframe::egui::{
-    self, Align2, Color32, CursorIcon, Frame, Margin, Rect, Role, Sense, Stroke, StrokeKind, Theme, Ui, WidgetInfo,
-    pos2, vec2,
+    self, Align2, Color32, CursorIcon, Frame, Margin, Rect, Role, Sense, Stroke, StrokeKind, Theme, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use std::time::Duration;
 
@@ -175,7 +175,8 @@ fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
 
 /// Who, how well, how long; settings and help.
 fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
-    let line = Rect::from_min_max(stage.min + vec2(MARGIN, 12.0), pos2(stage.right() - MARGIN, stage.top() + 56.0));
+    let line =
+        Rect::from_min_max(stage.min + vec2(MARGIN, 12.0), pos2(stage.right() - MARGIN, stage.top() + 56.0));
     ui.scope_builder(egui::UiBuilder::new().max_rect(line), |ui| {
         ui.horizontal(|ui| {
             let frame = Frame::new().fill(SCRIM).corner_radius(22).inner_margin(Margin::symmetric(14, 0));
@@ -190,15 +191,21 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                     theme::paint_icon(ui.painter(), rect.center(), icons::MIC_OFF, 18.0, DARK.trouble);
                     response.on_hover_text(words);
                 }
-                let name = egui::RichText::new(scene.model.remote_name()).font(theme::semibold(15.0)).color(Color32::WHITE);
+                let name = egui::RichText::new(scene.model.remote_name())
+                    .font(theme::semibold(15.0))
+                    .color(Color32::WHITE);
                 let most = (stage.width() - 360.0).max(120.0);
                 ui.scope(|ui| {
                     ui.set_max_width(most);
                     ui.add(egui::Label::new(name).truncate());
                 });
-                if let CallState::InCall { since } | CallState::Reconnecting { started: since, .. } = scene.model.call {
+                if let CallState::InCall { since } | CallState::Reconnecting { started: since, .. } =
+                    scene.model.call
+                {
                     let time = wording::clock(scene.now.saturating_duration_since(since));
-                    ui.label(egui::RichText::new(time).font(theme::regular(15.0)).color(Color32::from_gray(215)));
+                    ui.label(
+                        egui::RichText::new(time).font(theme::regular(15.0)).color(Color32::from_gray(215)),
+                    );
                 }
                 let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
                 response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Encrypted from end to end"));
@@ -209,7 +216,12 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 if RoundButton::new(icons::HELP, "Help").key("?").on_picture(false).show(ui).clicked() {
                     scene.view.overlay = Overlay::Help;
                 }
-                if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").on_picture(false).show(ui).clicked() {
+                if RoundButton::new(icons::SETTINGS, "Settings")
+                    .key("Ctrl+,")
+                    .on_picture(false)
+                    .show(ui)
+                    .clicked()
+                {
                     scene.view.overlay = Overlay::Settings;
                 }
                 if scene.view.own_hidden {
@@ -269,11 +281,18 @@ fn control_bar(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 scene.act(Act::ToggleFullscreen);
             }
             let name = if scene.view.statistics { "Hide details" } else { "Details" };
-            if RoundButton::new(icons::STATS, name).key("D").diameter(BUTTON).on_picture(false).show(ui).clicked() {
+            if RoundButton::new(icons::STATS, name)
+                .key("D")
+                .diameter(BUTTON)
+                .on_picture(false)
+                .show(ui)
+                .clicked()
+            {
                 scene.view.statistics = !scene.view.statistics;
             }
             ui.add_space(HANG_UP_GAP);
-            let hang_up = RoundButton::new(icons::CALL_END, "Hang up").diameter(BUTTON).look(widgets::Look::Danger);
+            let hang_up =
+                RoundButton::new(icons::CALL_END, "Hang up").diameter(BUTTON).look(widgets::Look::Danger);
             if hang_up.show(ui).clicked() {
                 scene.act(Act::HangUp);
             }

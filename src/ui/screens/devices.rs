@@ -14,7 +14,9 @@ pub fn device_picker(ui: &mut Ui, scene: &mut Scene<'_>, kind: DeviceKind, width
         DeviceKind::Microphone => {
             (icons::MIC, "Microphone", &scene.model.devices.microphones, &scene.settings.microphone)
         }
-        DeviceKind::Speaker => (icons::VOLUME, "Speaker", &scene.model.devices.speakers, &scene.settings.speaker),
+        DeviceKind::Speaker => {
+            (icons::VOLUME, "Speaker", &scene.model.devices.speakers, &scene.settings.speaker)
+        }
     };
     let choices = choices(kind, devices, chosen);
     let shown = shown(scene, kind, &choices, chosen);
@@ -56,7 +58,11 @@ fn shown(scene: &Scene<'_>, kind: DeviceKind, choices: &[Choice<String>], chosen
     if let (true, Some(name)) = (chosen.is_empty(), scene.model.device(kind).name()) {
         return name.to_owned();
     }
-    choices.iter().find(|choice| choice.value == chosen).map(|choice| choice.label.clone()).unwrap_or_default()
+    choices
+        .iter()
+        .find(|choice| choice.value == chosen)
+        .map(|choice| choice.label.clone())
+        .unwrap_or_default()
 }
 
 fn chosen_mut(settings: &mut Settings, kind: DeviceKind) -> &mut String {
@@ -86,7 +92,8 @@ mod tests {
         let device = |name: &str, detail: &str| DeviceInfo { name: name.into(), detail: detail.into() };
         let devices = [device("Cam", "usb-1"), device("Cam", "usb-2"), device("Other", "pci")];
         let choices = choices(DeviceKind::Camera, &devices, "Gone");
-        let labels: Vec<_> = choices.iter().map(|choice| (choice.label.as_str(), choice.detail.as_str())).collect();
+        let labels: Vec<_> =
+            choices.iter().map(|choice| (choice.label.as_str(), choice.detail.as_str())).collect();
         assert_eq!(
             labels,
             [

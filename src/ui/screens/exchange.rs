@@ -44,7 +44,9 @@ fn words(stage: Stage) -> (&'static str, &'static str) {
         Stage::WantsInvite => ("Join a call", "Copy the invite you were sent, then press Paste."),
         Stage::Making(Kind::Invite) => ("Start a call", "Making your invite. This takes a moment."),
         Stage::Making(Kind::Reply) => ("Join a call", "The invite is right. Making your reply."),
-        Stage::WantsReply => ("Start a call", "Send the invite in any chat, then paste the reply that comes back."),
+        Stage::WantsReply => {
+            ("Start a call", "Send the invite in any chat, then paste the reply that comes back.")
+        }
         Stage::Connecting => ("Start a call", "Both codes are here. Connecting…"),
         Stage::ReplyOut => {
             ("Join a call", "Send your reply back and keep this window open. The call starts by itself.")
@@ -207,7 +209,13 @@ fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
         let size = painter.text(right, Align2::RIGHT_CENTER, size, theme::regular(13.0), colors.muted);
         let room = size.left() - 12.0 - (rect.left() + 14.0);
         let short = short_for(&painter, text, room);
-        painter.text(rect.left_center() + vec2(14.0, 0.0), Align2::LEFT_CENTER, short, theme::mono(13.0), colors.text);
+        painter.text(
+            rect.left_center() + vec2(14.0, 0.0),
+            Align2::LEFT_CENTER,
+            short,
+            theme::mono(13.0),
+            colors.text,
+        );
         let (look, icon) =
             if copied { (Look::Secondary, icons::CHECK) } else { (Look::Primary, icons::CONTENT_COPY) };
         pressed = Button::new(look, label).icon(icon).width(button).hint("Copy (Ctrl+C)").show(ui).clicked();
@@ -246,7 +254,12 @@ fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
         let width = ui.available_width() - button - 8.0;
         let field = widgets::text_field(ui, &mut scene.view.field, hint, width, usize::MAX);
         field.widget_info(|| {
-            egui::WidgetInfo::text_edit(true, scene.view.field.clone(), scene.view.field.clone(), "Code of the other side")
+            egui::WidgetInfo::text_edit(
+                true,
+                scene.view.field.clone(),
+                scene.view.field.clone(),
+                "Code of the other side",
+            )
         });
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         // A code that is pasted into the field is meant: no second press is needed.
@@ -282,7 +295,8 @@ fn details(ui: &mut Ui, scene: &mut Scene<'_>) {
     }
     ui.add_space(4.0);
     let open = scene.view.details;
-    let (icon, label) = if open { (icons::EXPAND_LESS, "Hide details") } else { (icons::EXPAND_MORE, "Details") };
+    let (icon, label) =
+        if open { (icons::EXPAND_LESS, "Hide details") } else { (icons::EXPAND_MORE, "Details") };
     let hint = "The code as JSON, and each ICE candidate by itself";
     if Button::new(Look::Quiet, label).icon(icon).hint(hint).show(ui).clicked() {
         scene.view.details = !open;
@@ -304,16 +318,21 @@ fn details(ui: &mut Ui, scene: &mut Scene<'_>) {
 fn full_code(ui: &mut Ui, scene: &mut Scene<'_>) {
     let Some(code) = &scene.model.code else { return };
     let color = palette(ui).muted;
-    let above = ui.label(RichText::new("The code as base64 of JSON, as browsers and examples take it").font(theme::semibold(14.0)));
+    let above = ui.label(
+        RichText::new("The code as base64 of JSON, as browsers and examples take it")
+            .font(theme::semibold(14.0)),
+    );
     let mut text = code.full.0.as_str();
     egui::ScrollArea::vertical().id_salt("full code").max_height(112.0).show(ui, |ui| {
         let mut break_anywhere = |ui: &Ui, text: &dyn egui::TextBuffer, width: f32| {
-            let mut job = egui::text::LayoutJob::simple(text.as_str().to_owned(), theme::mono(12.0), color, width);
+            let mut job =
+                egui::text::LayoutJob::simple(text.as_str().to_owned(), theme::mono(12.0), color, width);
             job.wrap.break_anywhere = true;
             ui.fonts_mut(|fonts| fonts.layout_job(job))
         };
         // `&str` cannot be changed: selected and copied only.
-        let edit = egui::TextEdit::multiline(&mut text).desired_width(f32::INFINITY).layouter(&mut break_anywhere);
+        let edit =
+            egui::TextEdit::multiline(&mut text).desired_width(f32::INFINITY).layouter(&mut break_anywhere);
         ui.add(edit).labelled_by(above.id);
     });
     let copied = scene.view.just_copied(Copied::Full, scene.now);
@@ -326,7 +345,8 @@ fn full_code(ui: &mut Ui, scene: &mut Scene<'_>) {
 fn candidates(ui: &mut Ui, scene: &mut Scene<'_>) {
     let Some(code) = &scene.model.code else { return };
     let count = code.candidates.len();
-    let ways = if count == 1 { "1 way to reach you".to_owned() } else { format!("{count} ways to reach you") };
+    let ways =
+        if count == 1 { "1 way to reach you".to_owned() } else { format!("{count} ways to reach you") };
     ui.label(RichText::new(format!("{ways} (ICE candidates)")).font(theme::semibold(14.0)));
     let mut copy = None;
     for (index, candidate) in code.candidates.iter().enumerate() {
@@ -353,7 +373,8 @@ fn candidate_field(ui: &mut Ui, scene: &mut Scene<'_>) {
         let button = 112.0;
         let width = ui.available_width() - button - 8.0;
         let hint = "candidate:…";
-        let field = widgets::text_field(ui, &mut scene.view.candidate, hint, width, 2048).labelled_by(above.id);
+        let field =
+            widgets::text_field(ui, &mut scene.view.candidate, hint, width, 2048).labelled_by(above.id);
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         let typed = !scene.view.candidate.trim().is_empty();
         let (label, icon) = if typed { ("Add", icons::ADD) } else { ("Paste one", icons::CONTENT_PASTE) };
@@ -378,7 +399,7 @@ fn candidate_field(ui: &mut Ui, scene: &mut Scene<'_>) {
 pub fn confirm_cancel(ui: &Ui, scene: &mut Scene<'_>) {
     let colors = palette(ui);
     let frame = widgets::card(colors).inner_margin(Margin::same(24)).shadow(ui.visuals().window_shadow);
-    let modal = egui::Modal::new(egui::Id::new("confirm cancel"))
+    let modal = egui::Modal::new(egui::Id::unique("confirm cancel"))
         .frame(frame)
         .backdrop_color(Color32::from_black_alpha(140))
         .show(ui.ctx(), |ui| {

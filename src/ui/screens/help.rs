@@ -63,7 +63,8 @@ fn line(ui: &mut Ui, keys: &str, what: &str) {
             ui.set_width(190.0);
             ui.spacing_mut().item_spacing.x = 6.0;
             for key in keys.split(", ") {
-                let frame = Frame::new().fill(colors.raised).corner_radius(6).inner_margin(Margin::symmetric(8, 3));
+                let frame =
+                    Frame::new().fill(colors.raised).corner_radius(6).inner_margin(Margin::symmetric(8, 3));
                 frame.show(ui, |ui| ui.label(RichText::new(key).font(theme::semibold(13.0))));
             }
         });
@@ -82,7 +83,7 @@ pub(super) fn dialog(ui: &Ui, scene: &mut Scene<'_>, title: &str, add: impl FnOn
         .corner_radius(16)
         .shadow(ui.visuals().window_shadow)
         .inner_margin(Margin::same(0));
-    let modal = egui::Modal::new(egui::Id::new(title))
+    let modal = egui::Modal::new(egui::Id::unique(title))
         .frame(frame)
         .backdrop_color(Color32::from_black_alpha(140))
         .show(ui.ctx(), |ui| {

@@ -78,7 +78,8 @@ fn meter(ui: &mut Ui, scene: &Scene<'_>, width: f32) {
     ui.horizontal(|ui| {
         let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), egui::Sense::hover());
         theme::paint_icon(ui.painter(), rect.center(), icon, 16.0, colors.muted);
-        widgets::level_meter(ui, level, width - 26.0).on_hover_text("Say something: the bars follow your voice");
+        widgets::level_meter(ui, level, width - 26.0)
+            .on_hover_text("Say something: the bars follow your voice");
     });
 }
 
@@ -88,13 +89,18 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     let size = if roomy { 30.0 } else { 21.0 };
     widgets::headline(ui, "Face to face, with nothing in between", size);
     if roomy {
-        widgets::quiet(ui, "No account, no server, no link that a stranger can open. You swap two codes, and you see each other.");
+        widgets::quiet(
+            ui,
+            "No account, no server, no link that a stranger can open. You swap two codes, and you see each other.",
+        );
         ui.add_space(12.0);
     } else {
         ui.add_space(2.0);
     }
     let mut name = scene.settings.name.clone();
-    ui.vertical(|ui| widgets::labelled_field(ui, "Your name", "What the other side sees", &mut name, MAX_NAME));
+    ui.vertical(|ui| {
+        widgets::labelled_field(ui, "Your name", "What the other side sees", &mut name, MAX_NAME)
+    });
     scene.change(|settings| settings.name = name);
     ui.add_space(if roomy { 12.0 } else { 4.0 });
     offer(ui, scene);
@@ -103,7 +109,8 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if start.width(width).hint("Start a call (S)").show(ui).clicked() {
         scene.act(Act::StartCall);
     }
-    let join = Button::new(Look::Secondary, "Join a call").icon(icons::LINK).below("Paste an invite you were sent");
+    let join =
+        Button::new(Look::Secondary, "Join a call").icon(icons::LINK).below("Paste an invite you were sent");
     if join.width(width).hint("Join a call (J)").show(ui).clicked() {
         scene.act(Act::OpenJoin);
     }
@@ -140,4 +147,3 @@ pub(super) fn offer(ui: &mut Ui, scene: &mut Scene<'_>) {
     });
     ui.add_space(4.0);
 }
-

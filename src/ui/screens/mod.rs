@@ -29,7 +29,12 @@ fn top_bar(ui: &mut Ui, scene: &mut Scene<'_>, left: impl FnOnce(&mut Ui, &mut S
             if RoundButton::new(icons::HELP, "Help").key("?").look(Look::Quiet).show(ui).clicked() {
                 scene.view.overlay = Overlay::Help;
             }
-            if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").look(Look::Quiet).show(ui).clicked() {
+            if RoundButton::new(icons::SETTINGS, "Settings")
+                .key("Ctrl+,")
+                .look(Look::Quiet)
+                .show(ui)
+                .clicked()
+            {
                 scene.view.overlay = Overlay::Settings;
             }
         });

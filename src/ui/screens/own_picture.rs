@@ -42,7 +42,8 @@ fn placeholder(ui: &mut Ui, scene: &Scene<'_>, rect: Rect) {
     let trouble = scene.model.device(DeviceKind::Camera).error().is_some() && !scene.model.camera_stopped;
     let color = if trouble { colors.trouble } else { colors.muted };
     let top = center.y + diameter / 2.0 + 12.0;
-    let place = Rect::from_min_max(egui::pos2(rect.left() + 20.0, top), rect.right_bottom() - vec2(20.0, 64.0));
+    let place =
+        Rect::from_min_max(egui::pos2(rect.left() + 20.0, top), rect.right_bottom() - vec2(20.0, 64.0));
     let builder = egui::UiBuilder::new().max_rect(place).layout(egui::Layout::top_down(egui::Align::Center));
     ui.scope_builder(builder, |ui| {
         ui.add(egui::Label::new(egui::RichText::new(words).font(theme::regular(14.0)).color(color)).wrap());

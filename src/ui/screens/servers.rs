@@ -14,20 +14,24 @@ const MAX_SECRET: usize = 256;
 /// Is this a server WebRTC can use? The error is a sentence for the user.
 pub fn check(url: &str, user: &str, password: &str) -> Result<IceServer, String> {
     let url = url.trim();
-    let (scheme, rest) = url.split_once(':').ok_or("Write the server as stun:host:port or turn:host:port.")?;
+    let (scheme, rest) =
+        url.split_once(':').ok_or("Write the server as stun:host:port or turn:host:port.")?;
     let scheme = scheme.to_ascii_lowercase();
     let turn = match scheme.as_str() {
         "stun" | "stuns" => false,
         "turn" | "turns" => true,
         _ => return Err(format!("“{scheme}” is no kind of ICE server. Start with stun: or turn:.")),
     };
-    let (address, query) = rest.split_once('?').map_or((rest, None), |(address, query)| (address, Some(query)));
+    let (address, query) =
+        rest.split_once('?').map_or((rest, None), |(address, query)| (address, Some(query)));
     check_address(address)?;
     match query {
         None | Some("transport=udp") => {}
         Some("transport=tcp" | "transport=tls") if turn => {}
         Some(query) => {
-            return Err(format!("“?{query}” is not understood. Use ?transport=udp or ?transport=tcp with turn."));
+            return Err(format!(
+                "“?{query}” is not understood. Use ?transport=udp or ?transport=tcp with turn."
+            ));
         }
     }
     let (user, password) = (user.trim(), password.trim());
@@ -89,7 +93,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             scene.view.server = Some(ServerDraft::default());
         }
         let default = Settings::default().ice_servers;
-        if scene.settings.ice_servers != default && Button::new(Look::Quiet, "Default servers").show(ui).clicked() {
+        if scene.settings.ice_servers != default
+            && Button::new(Look::Quiet, "Default servers").show(ui).clicked()
+        {
             scene.view.server = None;
             scene.change(|settings| settings.ice_servers = default);
         }
@@ -111,7 +117,10 @@ fn line(ui: &mut Ui, scene: &mut Scene<'_>, index: usize) {
                 if !user.is_empty() {
                     let user = format!("as {user}");
                     let color = palette(ui).muted;
-                    ui.add(egui::Label::new(RichText::new(user).font(theme::regular(13.0)).color(color)).truncate());
+                    ui.add(
+                        egui::Label::new(RichText::new(user).font(theme::regular(13.0)).color(color))
+                            .truncate(),
+                    );
                 }
             });
         });
@@ -133,10 +142,28 @@ fn editor(ui: &mut Ui, scene: &mut Scene<'_>) {
     let mut done = false;
     frame.show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 8.0;
-        ui.vertical(|ui| widgets::labelled_field(ui, "Server", "stun:stun.example.org:3478", &mut draft.url, MAX_URL));
+        ui.vertical(|ui| {
+            widgets::labelled_field(ui, "Server", "stun:stun.example.org:3478", &mut draft.url, MAX_URL)
+        });
         if draft.url.trim_start().to_ascii_lowercase().starts_with("turn") {
-            ui.vertical(|ui| widgets::labelled_field(ui, "User name", "From whoever runs the server", &mut draft.user, MAX_SECRET));
-            ui.vertical(|ui| widgets::labelled_field(ui, "Password", "Kept in your settings file", &mut draft.password, MAX_SECRET));
+            ui.vertical(|ui| {
+                widgets::labelled_field(
+                    ui,
+                    "User name",
+                    "From whoever runs the server",
+                    &mut draft.user,
+                    MAX_SECRET,
+                )
+            });
+            ui.vertical(|ui| {
+                widgets::labelled_field(
+                    ui,
+                    "Password",
+                    "Kept in your settings file",
+                    &mut draft.password,
+                    MAX_SECRET,
+                )
+            });
         }
         if let Some(error) = &draft.error {
             widgets::remark(ui, icons::ERROR, colors.trouble, error);
@@ -183,14 +210,30 @@ mod tests {
         ] {
             assert!(check(url, "", "").is_ok(), "{url}: {:?}", check(url, "", ""));
         }
-        for url in ["turn:example.org:3478", "turns:[::1]", "turn:h:1?transport=tcp", "turn:h:1?transport=tls"] {
+        for url in
+            ["turn:example.org:3478", "turns:[::1]", "turn:h:1?transport=tcp", "turn:h:1?transport=tls"]
+        {
             assert!(check(url, "ann", "secret").is_ok(), "{url}");
             assert!(check(url, "", "secret").is_err(), "{url} without a user");
         }
         let host = "x".repeat(5000);
         for url in [
-            "", "stun", "stun:", "stun::3478", "http://example.org", "stun:a b", "stun:h:0", "stun:h:65536", "stun:h:port",
-            "stun:[::1", "stun:[host]:1", "stun:[::1]x", "stun:h?transport=tcp", "turn:h?x=1", "stun:/etc", "\u{0}:\u{0}",
+            "",
+            "stun",
+            "stun:",
+            "stun::3478",
+            "http://example.org",
+            "stun:a b",
+            "stun:h:0",
+            "stun:h:65536",
+            "stun:h:port",
+            "stun:[::1",
+            "stun:[host]:1",
+            "stun:[::1]x",
+            "stun:h?transport=tcp",
+            "turn:h?x=1",
+            "stun:/etc",
+            "\u{0}:\u{0}",
         ] {
             let error = check(url, "ann", "secret").unwrap_err();
             assert!(error.ends_with('.'), "{url:?} gives a sentence: {error}");

@@ -24,7 +24,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         group(ui, "Picture");
         picture(ui, scene);
         group(ui, "Sound");
-        toggle(ui, scene, "Noise suppression", "Takes fans and keyboards out of your voice", |s| &mut s.noise_suppression);
+        toggle(ui, scene, "Noise suppression", "Takes fans and keyboards out of your voice", |s| {
+            &mut s.noise_suppression
+        });
         toggle(ui, scene, "Automatic gain", "Keeps your voice equally loud", |s| &mut s.automatic_gain);
         group(ui, "Appearance");
         theme_picker(ui, scene);
@@ -40,11 +42,19 @@ fn group(ui: &mut Ui, title: &str) {
 
 fn you(ui: &mut Ui, scene: &mut Scene<'_>) {
     let mut name = scene.settings.name.clone();
-    ui.vertical(|ui| widgets::labelled_field(ui, "Your name", "What the other side sees", &mut name, MAX_NAME));
+    ui.vertical(|ui| {
+        widgets::labelled_field(ui, "Your name", "What the other side sees", &mut name, MAX_NAME)
+    });
     scene.change(|settings| settings.name = name);
 }
 
-fn toggle(ui: &mut Ui, scene: &mut Scene<'_>, label: &str, hint: &str, of: impl Fn(&mut Settings) -> &mut bool) {
+fn toggle(
+    ui: &mut Ui,
+    scene: &mut Scene<'_>,
+    label: &str,
+    hint: &str,
+    of: impl Fn(&mut Settings) -> &mut bool,
+) {
     let mut settings = scene.settings.clone();
     let on = of(&mut settings);
     if widgets::switch(ui, label, hint, on).changed() {
@@ -58,15 +68,33 @@ fn picture(ui: &mut Ui, scene: &mut Scene<'_>) {
     const RATES: [u32; 5] = [60, 30, 24, 15, 10];
     const LIMITS: [u32; 7] = [300, 600, 1000, 1500, 2500, 4000, 8000];
     let now = (scene.settings.width, scene.settings.height);
-    pick(ui, scene, "Size", &SIZES, now, |(width, height)| format!("{width} × {height}"), |settings, (width, height)| {
-        (settings.width, settings.height) = (width, height);
-    });
+    pick(
+        ui,
+        scene,
+        "Size",
+        &SIZES,
+        now,
+        |(width, height)| format!("{width} × {height}"),
+        |settings, (width, height)| {
+            (settings.width, settings.height) = (width, height);
+        },
+    );
     let now = scene.settings.fps;
-    pick(ui, scene, "Pictures a second", &RATES, now, |fps| fps.to_string(), |settings, fps| settings.fps = fps);
+    pick(
+        ui,
+        scene,
+        "Pictures a second",
+        &RATES,
+        now,
+        |fps| fps.to_string(),
+        |settings, fps| settings.fps = fps,
+    );
     let now = scene.settings.max_kbps;
     let label = |kbps| Bitrate::from_kbps(u64::from(kbps)).to_string();
     pick(ui, scene, "Most bandwidth to send", &LIMITS, now, label, |settings, kbps| settings.max_kbps = kbps);
-    toggle(ui, scene, "Mirror my picture", "As in a mirror, for you only", |settings| &mut settings.mirror_self);
+    toggle(ui, scene, "Mirror my picture", "As in a mirror, for you only", |settings| {
+        &mut settings.mirror_self
+    });
 }
 
 /// A row with its label on the left and a picker on the right. A value that is not in the list joins it.
@@ -105,5 +133,13 @@ fn theme_picker(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     let now = scene.settings.theme;
     let all = [Theme::System, Theme::Dark, Theme::Light];
-    pick(ui, scene, "Theme", &all, now, |theme| label(theme).to_owned(), |settings, theme| settings.theme = theme);
+    pick(
+        ui,
+        scene,
+        "Theme",
+        &all,
+        now,
+        |theme| label(theme).to_owned(),
+        |settings, theme| settings.theme = theme,
+    );
 }

@@ -17,16 +17,24 @@ struct Line {
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
     let width = (stage.width() - 32.0).min(400.0);
     let top = stage.top() + 68.0;
-    let place = Rect::from_min_max(pos2(stage.left() + 16.0, top), pos2(stage.left() + 16.0 + width, stage.bottom() - 104.0));
+    let place = Rect::from_min_max(
+        pos2(stage.left() + 16.0, top),
+        pos2(stage.left() + 16.0 + width, stage.bottom() - 104.0),
+    );
     ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-        let frame = Frame::new().fill(Color32::from_black_alpha(215)).corner_radius(14).inner_margin(Margin::same(16));
+        let frame = Frame::new()
+            .fill(Color32::from_black_alpha(215))
+            .corner_radius(14)
+            .inner_margin(Margin::same(16));
         frame.show(ui, |ui| {
             ui.set_width(width - 32.0);
             ui.spacing_mut().item_spacing = vec2(8.0, 3.0);
-            egui::ScrollArea::vertical().max_height(place.height() - 32.0).show(ui, |ui| match scene.model.stats.as_deref() {
-                Some(stats) if !stats.peers.is_empty() => numbers(ui, stats, &scene.model.rates),
-                _ => {
-                    ui.label(RichText::new("Measuring…").color(DARK.muted));
+            egui::ScrollArea::vertical().max_height(place.height() - 32.0).show(ui, |ui| {
+                match scene.model.stats.as_deref() {
+                    Some(stats) if !stats.peers.is_empty() => numbers(ui, stats, &scene.model.rates),
+                    _ => {
+                        ui.label(RichText::new("Measuring…").color(DARK.muted));
+                    }
                 }
             });
         });
@@ -44,7 +52,10 @@ fn numbers(ui: &mut Ui, stats: &Stats, rates: &Rates) {
         ui.horizontal(|ui| {
             ui.set_min_height(20.0);
             fixed(ui, what, 112.0, DARK.muted);
-            ui.add(egui::Label::new(RichText::new(value).font(theme::regular(13.0)).color(Color32::WHITE)).wrap());
+            ui.add(
+                egui::Label::new(RichText::new(value).font(theme::regular(13.0)).color(Color32::WHITE))
+                    .wrap(),
+            );
         });
     }
 }
@@ -71,7 +82,11 @@ fn lines(peer: &PeerStats, rates: &Rates) -> Vec<Line> {
     let (video_out, audio_out) = (&peer.outbound.video, &peer.outbound.audio);
     let line = |what, received: String, sent: String| Line { what, received, sent };
     vec![
-        line("Picture", size(video.frame_width, video.frame_height), size(video_out.frame_width, video_out.frame_height)),
+        line(
+            "Picture",
+            size(video.frame_width, video.frame_height),
+            size(video_out.frame_width, video_out.frame_height),
+        ),
         line("Frames", fps(video.frames_per_second), fps(video_out.frames_per_second)),
         line("Video rate", rate(rates.video_in), rate(rates.video_out)),
         line("Sound rate", rate(rates.audio_in), rate(rates.audio_out)),

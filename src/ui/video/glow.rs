@@ -68,7 +68,8 @@ struct Planes {
 
 /// Once per window. Also says whether the processor does the drawing.
 pub(super) fn install(gl: &glow::Context) -> Result<(Shared, bool), String> {
-    let header = if egui_glow::ShaderVersion::get(gl).is_embedded() { "#version 300 es" } else { "#version 140" };
+    let header =
+        if egui_glow::ShaderVersion::get(gl).is_embedded() { "#version 300 es" } else { "#version 140" };
     // SAFETY: called on the window's thread while its OpenGL context is current.
     unsafe {
         let renderer = gl.get_parameter_string(glow::RENDERER);
@@ -95,7 +96,11 @@ pub(super) fn install(gl: &glow::Context) -> Result<(Shared, bool), String> {
     }
 }
 
-pub(super) fn callback(tile: Tile, shared: &Shared, gone: Arc<Mutex<Vec<u64>>>) -> egui::epaint::PaintCallback {
+pub(super) fn callback(
+    tile: Tile,
+    shared: &Shared,
+    gone: Arc<Mutex<Vec<u64>>>,
+) -> egui::epaint::PaintCallback {
     let shared = Arc::clone(shared);
     let rect = tile.place;
     let draw = move |info: egui::PaintCallbackInfo, painter: &egui_glow::Painter| {
@@ -108,7 +113,13 @@ pub(super) fn callback(tile: Tile, shared: &Shared, gone: Arc<Mutex<Vec<u64>>>) 
 }
 
 impl Gpu {
-    fn draw(&mut self, gl: &glow::Context, tile: &Tile, pixels_per_point: f32, gone: Vec<u64>) -> Result<(), String> {
+    fn draw(
+        &mut self,
+        gl: &glow::Context,
+        tile: &Tile,
+        pixels_per_point: f32,
+        gone: Vec<u64>,
+    ) -> Result<(), String> {
         // SAFETY: egui calls back on the window's thread with its context current, and restores its own state after.
         unsafe {
             for planes in gone.iter().filter_map(|id| self.pictures.remove(id)) {
@@ -135,7 +146,8 @@ impl Gpu {
                 gl.bind_texture(glow::TEXTURE_2D, Some(texture));
                 gl.uniform_1_i32(gl.get_uniform_location(self.program, name).as_ref(), unit as i32);
             }
-            for (name, [x, y, z, w]) in ["crop", "place", "taps"].into_iter().zip(tile.uniforms(pixels_per_point, false))
+            for (name, [x, y, z, w]) in
+                ["crop", "place", "taps"].into_iter().zip(tile.uniforms(pixels_per_point, false))
             {
                 gl.uniform_4_f32(gl.get_uniform_location(self.program, name).as_ref(), x, y, z, w);
             }
@@ -189,7 +201,9 @@ unsafe fn upload(gl: &glow::Context, planes: &Planes, tile: &Tile) {
     // SAFETY: as for the whole function; each plane is as long as its size says (`I420`).
     unsafe {
         gl.pixel_store_i32(glow::UNPACK_ALIGNMENT, 1);
-        for ((texture, bytes), size) in planes.textures.into_iter().zip([y, u, v]).zip([planes.resolution, chroma, chroma]) {
+        for ((texture, bytes), size) in
+            planes.textures.into_iter().zip([y, u, v]).zip([planes.resolution, chroma, chroma])
+        {
             gl.bind_texture(glow::TEXTURE_2D, Some(texture));
             gl.tex_sub_image_2d(
                 glow::TEXTURE_2D,

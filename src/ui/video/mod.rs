@@ -166,7 +166,15 @@ impl VideoPainter {
     }
 
     /// Paints the newest picture of `view` into `place` and says whether there was one.
-    pub fn paint(&self, ui: &egui::Ui, view: &View, place: Rect, fill: Fill, radius: f32, mirrored: bool) -> bool {
+    pub fn paint(
+        &self,
+        ui: &egui::Ui,
+        view: &View,
+        place: Rect,
+        fill: Fill,
+        radius: f32,
+        mirrored: bool,
+    ) -> bool {
         let Some((frame, number)) = view.newest.clone() else { return false };
         let place = match fill {
             Fill::Fit => fitted(frame.image.resolution(), place),

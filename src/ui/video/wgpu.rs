@@ -188,7 +188,8 @@ impl Gpu {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let views = textures.each_ref().map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
+        let views =
+            textures.each_ref().map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
         let bind = |binding, resource| wgpu::BindGroupEntry { binding, resource };
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("video"),

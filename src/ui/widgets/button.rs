@@ -36,13 +36,12 @@ pub struct Button<'a> {
     icon: Option<Icon>,
     look: Look,
     width: Option<f32>,
-    enabled: bool,
     hint: Option<String>,
 }
 
 impl<'a> Button<'a> {
     pub fn new(look: Look, label: &'a str) -> Self {
-        Self { label, below: None, icon: None, look, width: None, enabled: true, hint: None }
+        Self { label, below: None, icon: None, look, width: None, hint: None }
     }
     pub fn icon(mut self, icon: Icon) -> Self {
         self.icon = Some(icon);
@@ -55,10 +54,6 @@ impl<'a> Button<'a> {
     }
     pub fn width(mut self, width: f32) -> Self {
         self.width = Some(width);
-        self
-    }
-    pub fn enabled(mut self, enabled: bool) -> Self {
-        self.enabled = enabled;
         self
     }
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -78,17 +73,13 @@ impl<'a> Button<'a> {
         let padding = if big { 20.0 } else { 16.0 };
         let width = self.width.unwrap_or(text_width + icon_width + 2.0 * padding);
         let height = if big { 68.0 } else { TARGET };
-        let sense = if self.enabled { Sense::click() } else { Sense::hover() };
-        let (rect, mut response) = ui.allocate_exact_size(vec2(width, height), sense);
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, self.enabled, self.label));
+        let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, self.label));
         if !ui.is_rect_visible(rect) {
             return response;
         }
         let palette = palette(ui);
-        let (mut fill, mut ink) = self.look.colors(palette, response.hovered() && self.enabled);
-        if !self.enabled {
-            (fill, ink) = (palette.raised, palette.muted);
-        }
+        let (fill, ink) = self.look.colors(palette, response.hovered());
         let radius = f32::from(RADIUS) - 2.0;
         ui.painter().rect_filled(rect, radius, fill);
         focus_ring(ui, &response, rect, radius);
@@ -102,7 +93,8 @@ impl<'a> Button<'a> {
         let text_left = left + icon_width;
         match below {
             None => {
-                let place = Align2::LEFT_CENTER.anchor_size(egui::pos2(text_left, rect.center().y), label.size());
+                let place =
+                    Align2::LEFT_CENTER.anchor_size(egui::pos2(text_left, rect.center().y), label.size());
                 ui.painter().galley(place.min, label, ink);
             }
             Some(below) => {
@@ -113,9 +105,7 @@ impl<'a> Button<'a> {
                 ui.painter().with_clip_rect(rect).galley(egui::pos2(text_left, second), below, ink);
             }
         }
-        if self.enabled {
-            response = response.on_hover_cursor(egui::CursorIcon::PointingHand);
-        }
+        let response = response.on_hover_cursor(egui::CursorIcon::PointingHand);
         match self.hint {
             Some(hint) => response.on_hover_text(hint),
             None => response,

@@ -18,7 +18,7 @@ pub fn text_field(ui: &mut Ui, text: &mut String, hint: &str, width: f32, limit:
         .hint_text(hint)
         .char_limit(limit)
         .margin(Margin::symmetric(14, 0))
-        .vertical_align(egui::Align::Center)
+        .align(egui::Align2::LEFT_CENTER)
         .min_size(vec2(0.0, TARGET))
         .desired_width(width - 28.0);
     ui.add_sized(vec2(width, TARGET), edit)

@@ -47,7 +47,13 @@ pub fn picker<T: PartialEq + Clone>(
         left += 28.0;
     }
     let arrow = if open { icons::EXPAND_LESS } else { icons::EXPAND_MORE };
-    theme::paint_icon(ui.painter(), egui::pos2(rect.right() - 20.0, rect.center().y), arrow, 20.0, colors.muted);
+    theme::paint_icon(
+        ui.painter(),
+        egui::pos2(rect.right() - 20.0, rect.center().y),
+        arrow,
+        20.0,
+        colors.muted,
+    );
     paint_elided(ui, shown, egui::pos2(left, rect.center().y), rect.right() - 34.0 - left, colors.text);
     if response.clicked() && !open {
         opened();
@@ -77,7 +83,13 @@ fn row<T>(ui: &mut Ui, choice: &Choice<T>, selected: bool) -> Response {
         ui.painter().rect_filled(rect, 8.0, colors.hovered);
     }
     if selected {
-        theme::paint_icon(ui.painter(), rect.left_center() + vec2(18.0, 0.0), icons::CHECK, 18.0, colors.accent);
+        theme::paint_icon(
+            ui.painter(),
+            rect.left_center() + vec2(18.0, 0.0),
+            icons::CHECK,
+            18.0,
+            colors.accent,
+        );
     }
     let left = rect.left() + 36.0;
     let room = rect.right() - 8.0 - left;

@@ -35,7 +35,7 @@ impl Toasts {
         let Some(next) = self.items.iter().map(|(_, _, until)| *until).min() else { return };
         ui.ctx().request_repaint_after(next - now + Duration::from_millis(1));
         let colors = palette(ui);
-        let area = egui::Area::new(egui::Id::new("toasts"))
+        let area = egui::Area::new(egui::Id::unique("toasts"))
             .order(egui::Order::Tooltip)
             .interactable(false)
             .anchor(Align2::CENTER_TOP, vec2(0.0, 72.0));
