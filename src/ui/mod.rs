@@ -1,32 +1,32 @@
-//! ui
+//! The window: one of the two faces of the engine.
+//!
+//! ```text
+//! engine --Event--> app (logic) --reduce--> model --Scene--> screens (ui) --Act--> app --Command--> engine
+//! FrameSlot (own, peer) --newest--> video::View --planes--> GPU
+//! ```
+//!
+//! Everything here runs on the window's thread and never blocks: clipboard, settings file and the lock of the screen
+//! saver have small threads of their own. The window paints only when something came in (`repaint`).
 
-use crate::engine::{Command, EngineSetup};
-use crate::units::Redacted;
+mod app;
+mod background;
+mod clipboard;
+mod icons;
+mod keys;
+mod model;
+mod repaint;
+mod screens;
+mod theme;
+mod video;
+mod view;
+mod widgets;
+mod window;
+mod wording;
 
-/// How the window starts.
-#[derive(Default)]
-pub struct Options {
-    /// Which half of the screen; by default the system decides.
-    pub side: Option<Side>,
-    /// Somebody who acts beside the person: `twocan demo`.
-    pub pilot: Option<Pilot>,
-}
+#[cfg(test)]
+mod tests;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Left,
-    Right,
-}
+pub use window::{Courier, StartAction, WindowOptions, run};
 
-/// Gives orders to the window's engine and is told its codes.
-pub struct Pilot {
-    /// Sent to the engine as they come; looked for at each repaint.
-    pub orders: crossbeam_channel::Receiver<Command>,
-    /// Each own code, as soon as it is there; dropped when nobody takes it.
-    pub codes: crossbeam_channel::Sender<Redacted<String>>,
-}
-
-/// Opens the window and returns when it is closed.
-pub fn run(_setup: EngineSetup, _options: Options) -> Result<(), String> {
-    Err("the window is not there yet".into())
-}
+/// The same in the .desktop file, the bundle and the package.
+pub const APP_ID: &str = "net.twocan.Twocan";
