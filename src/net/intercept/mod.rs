@@ -20,6 +20,8 @@ mod rtx;
 mod sink;
 mod tap;
 
+pub(super) use estimate::START;
+
 use super::monitor::Monitor;
 use crate::units::Bitrate;
 use rtc::interceptor::{
@@ -43,7 +45,7 @@ pub(super) fn registry(monitor: &Arc<Monitor>, max_bitrate: Option<Bitrate>) -> 
         .with(Slot::from(500), tap::Tap::new(monitor.clone()))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimate).build())
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
-        .with(Slot::Pacer, pacer::PacerInterceptor::new(monitor.clone()))
+        .with(Slot::Pacer, pacer::Pacing::new(monitor.clone()))
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESEND_WINDOW).build())
         .with(Slot::from(6_400), ReceiverReportBuilder::new().build())
         .with(Slot::from(6_500), rtx::RtxUnwrap::default())
