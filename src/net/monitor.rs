@@ -188,6 +188,10 @@ impl Monitor {
         }
     }
 
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.state().round_trip
+    }
+
     pub fn remote_video(&self) -> Option<u32> {
         self.state().received.video.ssrc
     }
