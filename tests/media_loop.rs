@@ -4,13 +4,17 @@
 
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
-use twocan::codec::SAMPLE_RATE;
+use twocan::codec::h264::{H264Decoder, H264Encoder};
+use twocan::codec::{SAMPLE_RATE, VideoDecoder, VideoEncoder};
+use twocan::device::camera::pattern::Painter;
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
-use twocan::frame::{EncodedAudio, EncodedFrame, RtpPacket};
+use twocan::frame::{EncodedAudio, EncodedFrame, FramePool, I420, RawFrame, RtpPacket};
 use twocan::pipeline::{Media, MediaEvent, MediaSetup, PeerMedia};
 use twocan::ports::{Inlet, Outlet, PeerId};
+use twocan::rtp::{KeyframeThrottle, VideoAssembler};
 use twocan::stats::PeerStats;
 use twocan::units::{Bitrate, Resolution};
 
@@ -32,7 +36,7 @@ impl Packetizer {
         Self { payloader: H264Payloader::default(), video_sequence: 65_500, audio_sequence: 65_520, epoch }
     }
 
-    fn video(&mut self, frame: &EncodedFrame) -> Vec<RtpPacket> {
+    fn video(&mut self, frame: &EncodedFrame, arrived_at: Instant) -> Vec<RtpPacket> {
         let payloads = self.payloader.payload(MTU, &frame.data).unwrap();
         let last = payloads.len() - 1;
         let since = frame.captured_at.saturating_duration_since(self.epoch);
@@ -46,7 +50,7 @@ impl Packetizer {
                 timestamp,
                 ssrc: 1,
                 payload,
-                arrived_at: Instant::now(),
+                arrived_at,
             }
         };
         payloads.into_iter().enumerate().map(packet).collect()
@@ -73,7 +77,9 @@ fn wire(mut video: mpsc::Receiver<EncodedFrame>, mut audio: mpsc::Receiver<Encod
     std::thread::spawn(move || {
         let mut packetizer = Packetizer::new(epoch);
         while let Some(frame) = video.blocking_recv() {
-            packetizer.video(&frame).into_iter().for_each(|packet| drop(video_inlet.try_send(packet)));
+            for packet in packetizer.video(&frame, Instant::now()) {
+                let _ = video_inlet.try_send(packet);
+            }
         }
     });
     let audio_inlet = inlet.audio;
@@ -172,4 +178,108 @@ fn a_stopped_camera_sends_nothing_and_comes_back_with_a_keyframe() {
     let opened = std::iter::from_fn(|| a.events.try_recv().ok())
         .filter(|event| matches!(event, MediaEvent::Opened { picture: Some(_), .. }));
     assert_eq!(opened.count(), 2);
+}
+
+/// A small generator, so that a failure can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn chance(&mut self, share: f64) -> bool {
+        ((self.next() >> 11) as f64) < share * (1u64 << 53) as f64
+    }
+}
+
+fn psnr(a: &I420, b: &I420) -> f64 {
+    let squares: u64 = a.y().iter().zip(b.y()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    10.0 * (255.0_f64.powi(2) * a.y().len() as f64 / squares.max(1) as f64).log10()
+}
+
+/// What came out at the other end of a path.
+struct Outcome {
+    shown: usize,
+    worst_psnr: f64,
+    keyframes: usize,
+}
+
+/// Ten seconds of the test pattern over a path that loses this share of the packets and lets others overtake.
+/// Nothing is sent again; there is no clock but the argument's.
+fn over_a_path(seed: u64, loss: f64, reordered: f64) -> Outcome {
+    const ROUND_TRIP_FRAMES: u32 = 2;
+    let resolution = Resolution::new(320, 180);
+    let start = Instant::now();
+    let (mut random, mut painter) = (Random(seed), Painter::new(resolution));
+    let mut encoder = H264Encoder::new(Bitrate::from_kbps(600), 30);
+    let mut packetizer = Packetizer::new(start);
+    let (mut assembler, mut throttle) = (VideoAssembler::new(), KeyframeThrottle::default());
+    let (mut decoder, pool) = (H264Decoder::new().unwrap(), FramePool::default());
+    let mut originals = HashMap::new();
+    let mut delayed: Vec<(u32, RtpPacket)> = Vec::new();
+    let mut keyframe_at = None;
+    let mut outcome = Outcome { shown: 0, worst_psnr: f64::INFINITY, keyframes: 0 };
+    for number in 0..300u32 {
+        let now = start + Duration::from_secs(1) * number / 30;
+        let mut image = pool.take(resolution);
+        painter.paint(&mut image, SystemTime::UNIX_EPOCH + (now - start));
+        let frame = RawFrame { image, captured_at: now };
+        let encoded = encoder.encode(&frame, keyframe_at == Some(number)).unwrap();
+        let mut packets: Vec<_> = delayed.extract_if(.., |(due, _)| *due <= number).map(|(_, p)| p).collect();
+        if let Some(encoded) = encoded {
+            outcome.keyframes += usize::from(encoded.keyframe);
+            for packet in packetizer.video(&encoded, now) {
+                originals.entry(packet.timestamp).or_insert_with(|| frame.image.planes().0.to_vec());
+                if random.chance(loss) {
+                    continue;
+                }
+                if random.chance(reordered) {
+                    delayed.push((number + 1, packet));
+                } else {
+                    packets.push(packet);
+                }
+            }
+        }
+        for packet in packets {
+            assembler.handle_packet(RtpPacket { arrived_at: now, ..packet });
+        }
+        while let Some(unit) = assembler.poll(now) {
+            match decoder.decode(&unit.data, &pool) {
+                Ok(Some(picture)) => {
+                    let mut original = I420::black(resolution);
+                    original.planes_mut().0.copy_from_slice(&originals[&(unit.timestamp as u32)]);
+                    outcome.worst_psnr = outcome.worst_psnr.min(psnr(&original, &picture));
+                    outcome.shown += 1;
+                }
+                Ok(None) => panic!("a whole unit without a picture"),
+                Err(_) => assembler.decoder_failed(),
+            }
+        }
+        if throttle.poll(now, assembler.needs_keyframe()) {
+            keyframe_at = Some(number + ROUND_TRIP_FRAMES);
+        }
+    }
+    outcome
+}
+
+#[test]
+fn a_good_path_shows_every_picture() {
+    let outcome = over_a_path(1, 0.0, 0.0);
+    assert!(outcome.shown >= 295 && outcome.keyframes == 1, "{} shown", outcome.shown);
+    assert!(outcome.worst_psnr > 30.0, "{:.1} dB", outcome.worst_psnr);
+    let outcome = over_a_path(2, 0.0, 0.05);
+    assert!(outcome.shown >= 290 && outcome.keyframes == 1, "{} shown", outcome.shown);
+}
+
+#[test]
+fn a_lossy_path_shows_fewer_pictures_but_no_damaged_one() {
+    for seed in 1..=4 {
+        let outcome = over_a_path(seed, 0.01, 0.02);
+        assert!(outcome.worst_psnr > 28.0, "seed {seed}: {:.1} dB", outcome.worst_psnr);
+        assert!(outcome.shown > 120, "seed {seed}: {} shown", outcome.shown);
+        assert!(outcome.keyframes > 1, "seed {seed}: no keyframe was asked for");
+    }
 }
