@@ -28,7 +28,6 @@ use crate::stats::PeerStats;
 use crate::units::Bitrate;
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -209,7 +208,7 @@ impl PeerMedia {
         shared.speaker.wish.change(|wish| wish.peers.push((id, voice.clone())));
         shared.video.add(id, outlet.video);
         shared.microphone.out.add(id, outlet.audio);
-        shared.camera.wanted.fetch_add(1, Ordering::Relaxed);
+        shared.camera.want();
         let inlet = Inlet { video: video_packets, audio: voice_packets };
         Self { id, shared, inlet, video, voice, sync, running: Some(running), decoder: Some(decoder) }
     }
@@ -244,7 +243,7 @@ impl PeerMedia {
     }
 
     pub fn sender_report(&self, report: SenderReport) {
-        self.sync.sender_report(report);
+        self.sync.sender_report(&report);
     }
 
     /// The peer said that its camera is off (or on again): its picture is cleared, and the pause is no freeze.
@@ -268,7 +267,7 @@ impl PeerMedia {
 
 impl Drop for PeerMedia {
     fn drop(&mut self) {
-        self.shared.camera.wanted.fetch_sub(1, Ordering::Relaxed);
+        self.shared.camera.release();
         self.shared.video.remove(self.id);
         self.shared.microphone.out.remove(self.id);
         self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));

@@ -136,6 +136,9 @@ impl VideoOut {
     fn hand_out(&self, frame: &EncodedFrame) {
         let mut state = self.lock();
         state.outlets.retain_mut(|outlet| {
+            if outlet.sender.is_closed() {
+                return false;
+            }
             if outlet.broken && !frame.keyframe {
                 return true;
             }
