@@ -5,6 +5,7 @@ use crate::support::{Lines, Running, Scratch, find_program, skip, wait_for};
 use image::RgbImage;
 use serde_json::Value;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -49,7 +50,11 @@ pub struct Desktop {
 impl Drop for Desktop {
     fn drop(&mut self) {
         self.reader = None;
-        while self.running.pop().is_some() {}
+        // With everything they have started themselves: the accessibility bus has a daemon of its own.
+        while let Some(program) = self.running.pop() {
+            let group = format!("-{}", program.child.id());
+            let _ = Command::new("kill").args(["-TERM", "--", &group]).stderr(Stdio::null()).status();
+        }
     }
 }
 
@@ -126,12 +131,15 @@ impl Desktop {
 
     fn start_program(&mut self, command: &mut Command) {
         self.settle_in(command);
+        command.process_group(0);
         self.running.push(Running::start(command.stdout(Stdio::null())));
     }
 
     /// Starts a server and gives the first line it prints: where it is.
     fn serve(&mut self, program: &str, arguments: &[&str]) -> String {
-        let mut server = Running::start(self.command(program).args(arguments).stdout(Stdio::piped()));
+        let mut command = self.command(program);
+        command.args(arguments).stdout(Stdio::piped()).process_group(0);
+        let mut server = Running::start(&mut command);
         let line = server.lines().next(START);
         self.running.push(server);
         line
