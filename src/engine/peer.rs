@@ -8,15 +8,10 @@ use crate::ports::PeerId;
 use crate::room::message::Message;
 use crate::stats::PeerStats;
 use crate::units::Redacted;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// A bye is on its way within this time, or the other side finds out by itself.
-const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A remote endpoint.
 pub struct RemoteEnd {
-    pub connection: Arc<Peer>,
+    pub connection: Peer,
     pub media: PeerMedia,
     pub own: Description,
     pub remote: RemotePeer,
@@ -30,14 +25,7 @@ impl RemoteEnd {
     pub fn new(id: PeerId, connection: Peer, own: Description, media: &Media) -> Self {
         let ends = media.open_peer(id, connection.outlet());
         connection.connect(ends.inlet());
-        Self {
-            connection: Arc::new(connection),
-            media: ends,
-            own,
-            remote: RemotePeer::default(),
-            seen: false,
-            control_open: false,
-        }
+        Self { connection, media: ends, own, remote: RemotePeer::default(), seen: false, control_open: false }
     }
 
     pub fn picture(&self) -> Event {
@@ -46,8 +34,10 @@ impl RemoteEnd {
 
     /// Sends in the order of the calls, and never waits for the network here.
     pub fn say(&self, message: &Message) {
-        if self.control_open {
-            self.connection.send_control(message.to_json());
+        if self.control_open
+            && let Err(error) = self.connection.send_control(message.to_json())
+        {
+            tracing::warn!(%error, "a control message was not sent");
         }
     }
 
@@ -60,15 +50,12 @@ impl RemoteEnd {
 
     /// Lets go of everything, with a bye if there is somebody to hear it. Runs beside the engine.
     pub async fn close(self) {
-        let Self { connection, media, control_open, .. } = self;
+        self.say(&Message::Bye);
+        let Self { connection, media, .. } = self;
         // Dropping the media ends joins threads: not on the engine's task.
         let ends = tokio::task::spawn_blocking(move || drop(media));
-        if control_open {
-            connection.send_control(Message::Bye.to_json());
-            let _ = tokio::time::timeout(GOODBYE, connection.flush_control()).await;
-        }
-        let _ = ends.await;
         connection.close().await;
+        let _ = ends.await;
     }
 }
 
