@@ -3,8 +3,8 @@
 
 use super::meter::{Level, rms};
 use crate::codec::AudioDecoder;
-use crate::codec::opus::OpusDecoder;
 use crate::codec::BLOCK;
+use crate::codec::opus::OpusDecoder;
 use crate::frame::RtpPacket;
 use crate::stats::InboundAudio;
 use crossbeam_channel::Receiver;

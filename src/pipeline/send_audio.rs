@@ -4,12 +4,12 @@
 //! Without a peer (the lobby) it only measures the level. Muted, all goes on but the sending, so that the echo
 //! canceller knows the room when the microphone comes back.
 
+use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
 use super::meter::{Level, loudness, rms};
 use super::voice::{VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
-use super::MediaEvent;
 use crate::codec::opus::OpusEncoder;
 use crate::codec::{AudioEncoder, BLOCK, PACKET, SAMPLE_RATE};
 use crate::device::{AudioSource, DeviceError, DeviceKind, MicrophoneChoice};
@@ -91,9 +91,9 @@ impl AudioOut {
 
     /// A full queue drops the packet for that peer: the jitter buffer there makes up for it.
     fn hand_out(&self, packet: &EncodedAudio) {
-        self.lock().outlets.retain(|outlet| {
-            !matches!(outlet.sender.try_send(packet.clone()), Err(TrySendError::Closed(_)))
-        });
+        self.lock()
+            .outlets
+            .retain(|outlet| !matches!(outlet.sender.try_send(packet.clone()), Err(TrySendError::Closed(_))));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -113,7 +113,10 @@ mod tests {
         slot.put(frame(2));
         slot.put(frame(4));
         assert_eq!((slot.dropped(), woken.load(Ordering::SeqCst)), (1, 2));
-        assert_eq!(slot.newest().map(|(frame, number)| (frame.image.resolution().width, number)), Some((4, 2)));
+        assert_eq!(
+            slot.newest().map(|(frame, number)| (frame.image.resolution().width, number)),
+            Some((4, 2))
+        );
         let taken = slot.take(Duration::ZERO).map(|frame| frame.image.resolution().width);
         assert_eq!(taken, Some(4));
         assert!(slot.take(Duration::ZERO).is_none());

@@ -69,10 +69,9 @@ fn config(settings: VoiceSettings) -> Config {
         },
         high_pass_filter: Some(HighPassFilter::default()),
         echo_canceller: Some(EchoCanceller::default()),
-        noise_suppression: settings.noise_suppression.then(|| NoiseSuppression {
-            level: NoiseSuppressionLevel::High,
-            ..NoiseSuppression::default()
-        }),
+        noise_suppression: settings
+            .noise_suppression
+            .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
         gain_controller2: settings.automatic_gain.then(|| GainController2 {
             adaptive_digital: Some(AdaptiveDigital::default()),
             ..GainController2::default()
