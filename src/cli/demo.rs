@@ -5,9 +5,7 @@
 use super::args::{Args, DemoWindow};
 use super::{Exit, console, settings, window};
 use crate::device;
-use crate::engine::Command as Order;
-use crate::ui::{Options, Pilot};
-use crate::units::Redacted;
+use crate::ui::{Courier, StartAction, WindowOptions};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,8 +18,11 @@ const SECONDS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Lines of one child under way; beyond it the child waits.
 const LINES: usize = 64;
-/// A window has one code to tell; orders are two at most.
-const CODES: usize = 4;
+/// A window has one code to tell and one to take.
+const CODES: usize = 1;
+/// Where the windows open, in points: side by side on a usual screen.
+const PLACES: [(f32, f32); 2] = [(40.0, 80.0), (700.0, 80.0)];
+const WINDOW_SIZE: (f32, f32) = (640.0, 560.0);
 
 pub fn run(args: &Args) -> Exit {
     let held = if has_display() {
@@ -48,8 +49,8 @@ fn has_display() -> bool {
 /// Holds the call between two windows until both are closed.
 fn windows(args: &Args) -> Result<Exit, String> {
     let mut first = Instance::start(window_arguments(args, "first"))?;
-    let invite = first.code(Instant::now() + PATIENCE)?;
     let mut second = Instance::start(window_arguments(args, "second"))?;
+    let invite = first.code(Instant::now() + PATIENCE)?;
     second.tell(&invite)?;
     let reply = second.code(Instant::now() + PATIENCE)?;
     first.tell(&reply)?;
@@ -97,44 +98,41 @@ fn summary(one: &str, other: &str) -> Option<String> {
     Some(format!("Demo: the caller received {}; the answerer received {}.", side(one)?, side(other)?))
 }
 
-/// One of the two windows: `--window first` calls, `--window second` answers. The codes go over stdout and stdin.
+/// One of the two windows, with the parent as the courier of the codes: ours on stdout, theirs on stdin.
 pub fn window_one(args: &Args, which: DemoWindow) -> Exit {
-    let (orders, pilot_orders) = crossbeam_channel::bounded(CODES);
-    let (pilot_codes, codes) = crossbeam_channel::bounded::<Redacted<String>>(CODES);
-    let read_code = || {
+    let (out, codes) = crossbeam_channel::bounded::<String>(CODES);
+    let (theirs, inbox) = crossbeam_channel::bounded(CODES);
+    let give = move || {
+        codes.iter().for_each(|code| {
+            console::print(&code);
+        })
+    };
+    let take = move || {
         let mut line = String::new();
-        let limit = crate::invite::MAX_TEXT as u64;
-        std::io::stdin().lock().take(limit).read_line(&mut line).ok().filter(|length| *length > 0)?;
-        Some(Redacted(line))
-    };
-    match which {
-        DemoWindow::First => drop(orders.try_send(Order::StartCall)),
-        // The window opens when there is something to join.
-        DemoWindow::Second => match read_code() {
-            Some(invite) => drop(orders.try_send(Order::JoinCall(invite))),
-            None => return Exit::BadInput,
-        },
-    }
-    let carry = move || {
-        if let Ok(code) = codes.recv() {
-            console::print(&code.0);
-        }
-        if which == DemoWindow::First
-            && let Some(reply) = read_code()
-        {
-            drop(orders.try_send(Order::Paste(reply)));
+        let mut stdin = std::io::stdin().lock().take(crate::invite::MAX_TEXT as u64);
+        if stdin.read_line(&mut line).is_ok_and(|length| length > 0) {
+            drop(theirs.try_send(line));
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("demo".into()).spawn(carry) {
-        console::say(&format!("The demo cannot start: {error}."));
-        return Exit::NotConnected;
+    let threads: [Box<dyn FnOnce() + Send>; 2] = [Box::new(give), Box::new(take)];
+    for work in threads {
+        if let Err(error) = std::thread::Builder::new().name("courier".into()).spawn(work) {
+            console::say(&format!("The demo cannot start: {error}."));
+            return Exit::NotConnected;
+        }
     }
-    let side = match which {
-        DemoWindow::First => crate::ui::Side::Left,
-        DemoWindow::Second => crate::ui::Side::Right,
+    let (start, position, number) = match which {
+        DemoWindow::First => (StartAction::StartCall, PLACES[0], 1),
+        DemoWindow::Second => (StartAction::JoinCall, PLACES[1], 2),
     };
-    let pilot = Pilot { orders: pilot_orders, codes: pilot_codes };
-    window(args, Options { side: Some(side), pilot: Some(pilot) })
+    let options = WindowOptions {
+        title_suffix: format!(" {number}"),
+        position: Some(position),
+        size: Some(WINDOW_SIZE),
+        start,
+        courier: Some(Courier { out, inbox }),
+    };
+    window(args, options)
 }
 
 /// The first window has the devices of the machine; the second gets none of them, for a camera serves one program

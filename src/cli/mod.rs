@@ -24,6 +24,7 @@ mod tests;
 pub use args::{Args, Verb};
 
 use crate::settings::Settings;
+use crate::ui::WindowOptions;
 
 /// How the program ends: the exit status, which scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl From<Exit> for std::process::ExitCode {
 /// Does what the command line says, on the main thread.
 pub fn run(args: &Args) -> Exit {
     match &args.verb {
-        None => window(args, crate::ui::Options::default()),
+        None => window(args, WindowOptions::default()),
         Some(Verb::Demo { window: None }) => demo::run(args),
         Some(Verb::Demo { window: Some(which) }) => demo::window_one(args, *which),
         Some(Verb::Call) => call::run(args, session::Task::Call),
@@ -74,7 +75,7 @@ fn settings() -> Settings {
 }
 
 /// Opens the window and stays until it is closed.
-fn window(args: &Args, options: crate::ui::Options) -> Exit {
+fn window(args: &Args, options: WindowOptions) -> Exit {
     let opened = match args.engine_setup(settings()) {
         Ok(setup) => crate::ui::run(setup, options),
         Err(sentence) => {
@@ -85,9 +86,7 @@ fn window(args: &Args, options: crate::ui::Options) -> Exit {
     match opened {
         Ok(()) => Exit::Ended,
         Err(error) => {
-            console::say(&format!(
-                "The window cannot be opened: {error}. `twocan call` and `twocan answer` work without one."
-            ));
+            console::say(&format!("{error}. `twocan call` and `twocan answer` work without one."));
             Exit::DeviceFailed
         }
     }
