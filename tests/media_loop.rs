@@ -136,6 +136,9 @@ fn pictures_and_sound_go_both_ways() {
     wire(a_frames, a_sound, to_a.inlet());
     wire(b_frames, b_sound, to_b.inlet());
     for peer in [&to_b, &to_a] {
+        peer.request_keyframe();
+    }
+    for peer in [&to_b, &to_a] {
         for _ in 0..20 {
             assert_eq!(next_picture(peer), Resolution::new(640, 360));
         }
@@ -159,6 +162,7 @@ fn a_stopped_camera_sends_nothing_and_comes_back_with_a_keyframe() {
     let mut a = side(CameraChoice::Pattern);
     let (outlet, mut frames, _sound) = outlet();
     let peer = a.media.open_peer(PeerId(1), outlet);
+    peer.request_keyframe();
     peer.set_video_target(Bitrate::from_kbps(500));
     assert!(frames.blocking_recv().unwrap().keyframe);
     assert!(!frames.blocking_recv().unwrap().keyframe);
