@@ -4,8 +4,10 @@
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::{Link, NetEvent};
 use crate::ports::{Inlet, SenderReport};
+use crate::rate::Pacer;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
+use rtc::interceptor::TaggedPacket;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -13,7 +15,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::shared::time::SystemInstant;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -35,8 +37,7 @@ pub(super) struct Monitor {
     events: mpsc::Sender<NetEvent>,
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
-    /// How long the last packet in the pacer will have to wait, in microseconds.
-    queued_us: AtomicU64,
+    pacer: Mutex<Pacer<TaggedPacket>>,
     inlet: Mutex<Option<Inlet>>,
     state: Mutex<State>,
 }
@@ -92,7 +93,7 @@ struct Received {
 }
 
 impl Monitor {
-    pub fn new(events: mpsc::Sender<NetEvent>, ssrcs: Ssrcs, clock: MediaClock) -> Self {
+    pub fn new(events: mpsc::Sender<NetEvent>, ssrcs: Ssrcs, clock: MediaClock, start: Bitrate) -> Self {
         Self {
             ssrcs,
             clock,
@@ -100,7 +101,7 @@ impl Monitor {
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
-            queued_us: AtomicU64::new(0),
+            pacer: Mutex::new(Pacer::new(start)),
             inlet: Mutex::default(),
             state: Mutex::default(),
         }
@@ -137,12 +138,9 @@ impl Monitor {
         (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
     }
 
-    pub fn set_queued(&self, delay: Duration) {
-        self.queued_us.store(delay.as_micros() as u64, Ordering::Relaxed);
-    }
-    /// What a packet handed to the pacer now would wait.
-    pub fn queued(&self) -> Duration {
-        Duration::from_micros(self.queued_us.load(Ordering::Relaxed))
+    /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
+    pub fn pacer(&self) -> MutexGuard<'_, Pacer<TaggedPacket>> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_inlet(&self, inlet: Inlet) {
@@ -158,6 +156,8 @@ impl Monitor {
     pub fn set_estimate(&self, estimate: Bitrate, video: Bitrate) {
         let mut state = self.state();
         (state.estimate, state.video_target) = (estimate, video);
+        drop(state);
+        self.pacer().set_target(estimate);
     }
 
     // What the interceptors see.
@@ -186,6 +186,10 @@ impl Monitor {
         } else {
             is(&state.received.audio).then_some(MediaKind::Audio)
         }
+    }
+
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.state().round_trip
     }
 
     pub fn remote_video(&self) -> Option<u32> {

@@ -211,7 +211,7 @@ impl Peer {
         let random = Random::new();
         let (audio, video) = random.two_ssrcs();
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
-        let monitor = Arc::new(Monitor::new(events.clone(), Ssrcs { audio, video }, clock));
+        let monitor = Arc::new(Monitor::new(events.clone(), Ssrcs { audio, video }, clock, intercept::START));
         let (gathered, gathering) = watch::channel(false);
         let nudge = Arc::new(Notify::new());
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), nudge: nudge.clone() });

@@ -4,12 +4,12 @@
 //! Without a peer (the lobby) it only measures the level. Muted, all goes on but the sending, so that the echo
 //! canceller knows the room when the microphone comes back.
 
+use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
 use super::meter::{Level, loudness, rms};
 use super::voice::{VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
-use super::MediaEvent;
 use crate::codec::opus::OpusEncoder;
 use crate::codec::{AudioEncoder, BLOCK, PACKET, SAMPLE_RATE};
 use crate::device::{AudioSource, DeviceError, DeviceKind, MicrophoneChoice};
@@ -91,9 +91,9 @@ impl AudioOut {
 
     /// A full queue drops the packet for that peer: the jitter buffer there makes up for it.
     fn hand_out(&self, packet: &EncodedAudio) {
-        self.lock().outlets.retain(|outlet| {
-            !matches!(outlet.sender.try_send(packet.clone()), Err(TrySendError::Closed(_)))
-        });
+        self.lock()
+            .outlets
+            .retain(|outlet| !matches!(outlet.sender.try_send(packet.clone()), Err(TrySendError::Closed(_))));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -131,7 +131,7 @@ pub(super) fn run(link: &MicrophoneLink, openers: &Openers, events: &Events) {
         let ended = match (openers.microphone)(&wish.choice) {
             Ok(mut microphone) => {
                 reporter.opened(microphone.name(), None);
-                sending.listen(link, microphone.as_mut(), &wish.choice, events)
+                sending.listen(link, microphone.as_mut(), wish.clone(), version, events)
             }
             Err(error) => Some(error),
         };
@@ -204,12 +204,16 @@ impl Sending {
         &mut self,
         link: &MicrophoneLink,
         microphone: &mut dyn AudioSource,
-        choice: &MicrophoneChoice,
+        mut wish: MicrophoneWish,
+        mut version: u64,
         events: &Events,
     ) -> Option<DeviceError> {
         let mut heard = [0.0; BLOCK];
         loop {
-            let wish = link.wish.current().map(|(wish, _)| wish).filter(|wish| wish.choice == *choice)?;
+            if link.wish.is_over(version) {
+                let (new, now) = link.wish.current().filter(|(new, _)| new.choice == wish.choice)?;
+                (wish, version) = (new, now);
+            }
             match microphone.read(&mut heard, POLL) {
                 Ok(Some(captured_at)) => self.handle_block(link, &wish, &heard, captured_at, events),
                 Ok(None) => {}

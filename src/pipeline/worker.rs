@@ -58,7 +58,8 @@ impl Worker {
                 if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
                     return;
                 }
-                let error = DeviceError::Unusable { kind, detail: format!("the thread “{label}” failed") };
+                let error =
+                    DeviceError::Unusable { kind, detail: format!("the thread “{label}” failed") };
                 tracing::error!(thread = label, restarts, "a media thread panicked");
                 if restarts == RESTARTS {
                     events.stopped(kind, error);

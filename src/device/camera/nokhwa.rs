@@ -172,7 +172,7 @@ fn layout(format: FrameFormat, length: usize, resolution: Resolution) -> Option<
     }
     // Rows only come padded on macOS; elsewhere bytes too many are at the end.
     let stride = |tight: usize, rows: usize| {
-        let padded = cfg!(target_os = "macos") && length % rows == 0 && length / rows > tight;
+        let padded = cfg!(target_os = "macos") && length.is_multiple_of(rows) && length / rows > tight;
         if padded { length / rows } else { tight }
     };
     Some(match format {

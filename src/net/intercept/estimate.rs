@@ -7,7 +7,8 @@ use rtc::interceptor::{BandwidthEstimator, PacketReport};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const START_BPS: f64 = 1_000_000.0;
+/// What a connection is taken to carry before anything is known of it.
+pub(in crate::net) const START: Bitrate = Bitrate::from_kbps(1000);
 const MIN_BPS: f64 = 100_000.0;
 const MAX_BPS: f64 = 8_000_000.0;
 /// Taken off the estimate before video gets the rest: Opus with its headers.
@@ -39,7 +40,7 @@ impl Estimate {
         Self {
             monitor,
             max,
-            target: START_BPS.min(max),
+            target: (START.bps() as f64).min(max),
             told: 0.0,
             window_start: None,
             arrived: 0.0,
