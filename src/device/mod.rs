@@ -4,6 +4,8 @@
 //! the driver does: a device that hangs is given up and reported as [`DeviceError::Lost`].
 
 pub mod camera;
+mod choose;
+mod limit;
 mod pace;
 mod sound;
 
@@ -192,6 +194,15 @@ pub fn open_microphone(choice: &MicrophoneChoice) -> Result<Box<dyn AudioSource>
 /// Opens a speaker; waits at most a few seconds.
 pub fn open_speaker(choice: &SpeakerChoice) -> Result<Box<dyn AudioSink>, DeviceError> {
     sound::open_speaker(choice)
+}
+
+/// All devices of the machine; what cannot be listed is left out. May take seconds (bare ALSA): not for the thread
+/// of the window.
+pub fn list() -> DeviceList {
+    let cameras = limit::within(DeviceKind::Camera, || Ok(camera::list())).unwrap_or_default();
+    let (microphones, speakers) =
+        limit::within(DeviceKind::Speaker, || Ok(sound::list())).unwrap_or_default();
+    DeviceList { cameras, microphones, speakers }
 }
 
 /// A device the user can choose.

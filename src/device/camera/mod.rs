@@ -4,11 +4,18 @@
 
 pub mod barcode;
 mod font;
+mod mode;
+mod nokhwa;
 pub mod pattern;
 mod thread;
+#[cfg(target_os = "linux")]
+mod v4l;
+mod webcam;
 mod y4m;
 
-use super::{CameraChoice, DeviceError, DeviceKind, PictureRequest, VideoSource};
+pub(in crate::device) use webcam::list;
+
+use super::{CameraChoice, DeviceError, PictureRequest, VideoSource};
 use crate::frame::RawFrame;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +28,10 @@ pub(super) fn open(
     match choice {
         CameraChoice::Pattern => Ok(Box::new(pattern::Pattern::new(request))),
         CameraChoice::None => Ok(Box::new(NoCamera)),
-        CameraChoice::File(path) => y4m::open(path, request),
-        CameraChoice::Default | CameraChoice::Named(_) | CameraChoice::Index(_) => {
-            Err(DeviceError::NotFound(DeviceKind::Camera))
+        // A node of the system is a camera, by whatever name it is given.
+        CameraChoice::File(path) if !path.starts_with("/dev/") => y4m::open(path, request),
+        CameraChoice::Default | CameraChoice::Named(_) | CameraChoice::Index(_) | CameraChoice::File(_) => {
+            webcam::open(choice, request)
         }
     }
 }

@@ -107,9 +107,9 @@ impl Painter {
     fn write(&self, image: &mut I420, text: &str, line: usize) {
         let (dot, resolution) = (self.dot, image.resolution());
         let (width, height) = (resolution.width as usize, resolution.height as usize);
-        let (cell, line_height) = ((font::WIDTH + 1) * dot, 9 * dot & !1);
+        let (cell, line_height) = ((font::WIDTH + 1) * dot, (9 * dot) & !1);
         let Some(top) = height.checked_sub(line * line_height + 2 * dot).map(|top| top & !1) else { return };
-        let left = 2 * dot & !1;
+        let left = (2 * dot) & !1;
         let right = (left + text.len() * cell).min(width);
         let chroma_width = resolution.chroma().width as usize;
         let (y, u, v) = image.planes_mut();
@@ -139,7 +139,7 @@ fn background(resolution: Resolution) -> I420 {
     let (width, height) = (resolution.width as usize, resolution.height as usize);
     let (chroma_width, chroma_height) =
         (resolution.chroma().width as usize, resolution.chroma().height as usize);
-    let bars_end = height / 2 & !1;
+    let bars_end = (height / 2) & !1;
     let (y, u, v) = image.planes_mut();
     for (row, pixels) in y.chunks_exact_mut(width).enumerate() {
         for (column, pixel) in pixels.iter_mut().enumerate() {
@@ -179,13 +179,13 @@ struct Ball {
 
 impl Ball {
     fn new(resolution: Resolution) -> Self {
-        let radius = (resolution.height.min(resolution.width) as usize / 6 & !1).max(2);
+        let radius = ((resolution.height.min(resolution.width) as usize / 6) & !1).max(2);
         let side = 2 * radius;
         let luma = (0..side * side)
             .map(|at| {
                 let (x, y) = (at % side, at / side);
                 let shade = 200.0 - 110.0 * ((x + y) as f64 / (2 * side) as f64);
-                let stripe = if (x + y / 2) * 8 / side % 2 == 0 { 20 } else { 0 };
+                let stripe = if ((x + y / 2) * 8 / side).is_multiple_of(2) { 20 } else { 0 };
                 (shade as u8) + stripe + texture(x / 2, y / 2) % 10
             })
             .collect();

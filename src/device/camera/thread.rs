@@ -7,6 +7,7 @@
 //! Dropping the source tells the thread to stop and waits a moment for it. A thread that hangs inside a driver is
 //! left behind; it closes its device whenever the driver lets it go.
 
+use crate::device::limit::OPEN_LIMIT;
 use crate::device::{DeviceError, DeviceKind, VideoSource};
 use crate::frame::RawFrame;
 use crate::units::Resolution;
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 const SILENCE_LIMIT: Duration = Duration::from_secs(2);
 /// The first picture may take longer: some cameras measure the light first.
 const FIRST_PICTURE_LIMIT: Duration = Duration::from_secs(4);
-/// A driver that needs longer than this to open is not waited for.
-const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// How long closing waits for the thread, so that the device can be opened again at once.
 const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 

@@ -87,8 +87,7 @@ impl Generator for WavReader {
         while self.ready.len() < block.len() {
             self.read_ahead()?;
         }
-        let samples = self.ready.drain(..block.len());
-        block.iter_mut().zip(samples).for_each(|(to, from)| *to = from);
+        super::take_block(&mut self.ready, block);
         Ok(())
     }
 }

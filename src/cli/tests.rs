@@ -1,0 +1,1 @@
+//! The command line and the session without a real call.
