@@ -237,7 +237,11 @@ impl Sending {
             self.tell_level(heard, captured_at, events);
             return;
         }
-        let voice = self.voice.get_or_insert_with(|| VoiceProcessor::new(wish.settings));
+        let voice = self.voice.get_or_insert_with(|| {
+            // What was played while no microphone ran is no echo of now.
+            link.played.try_iter().for_each(drop);
+            VoiceProcessor::new(wish.settings)
+        });
         voice.apply(wish.settings);
         while let Ok(played) = link.played.try_recv() {
             voice.handle_played(&played);
@@ -323,6 +327,7 @@ impl Sending {
     /// The microphone is gone: so is its level.
     fn silence(&mut self, link: &MicrophoneLink, events: &Events) {
         link.out.set_level(0.0);
+        self.voice = None;
         self.packet.clear();
         self.level = Level::default();
         if self.told_level > 0.0 {

@@ -2,7 +2,7 @@
 //! peer. While nobody wants pictures it sleeps.
 
 use super::camera::CameraLink;
-use super::ladder::{Ladder, Limitation};
+use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
 use crate::codec::h264::H264Encoder;
 use crate::codec::scale::Scaler;
@@ -224,7 +224,12 @@ impl Sending {
                 None
             }
         };
-        ladder.handle_frame(finished, work, encoded.is_none());
+        let coded = match &encoded {
+            Some(frame) if frame.keyframe => Coded::Keyframe,
+            Some(_) => Coded::Delta,
+            None => Coded::Skipped,
+        };
+        ladder.handle_frame(finished, work, coded);
         let mut state = out.lock();
         let totals = &mut state.totals;
         totals.seconds += work.as_secs_f64();
