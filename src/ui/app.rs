@@ -129,6 +129,7 @@ impl App {
                     self.view.field.clear();
                     self.view.offer = None;
                 }
+                Effect::NewCall => self.view.new_call(),
                 Effect::Dismiss => self.engine.send(Command::Dismiss),
                 Effect::StayAwake(awake) => self.awake.set(awake),
             }
@@ -355,11 +356,9 @@ impl App {
             Overlay::ConfirmCancel => scene.view.overlay = Overlay::None,
         }
         self.toasts.show(ui, now);
-        if let Some((_, at)) = self.view.copied {
-            match View::COPIED.checked_sub(now.saturating_duration_since(at)) {
-                Some(left) => ui.ctx().request_repaint_after(left + Duration::from_millis(1)),
-                None => self.view.copied = None,
-            }
+        let copied = self.view.copied.map(|(_, at)| now.saturating_duration_since(at));
+        if let Some(left) = copied.and_then(|since| View::COPIED.checked_sub(since)) {
+            ui.ctx().request_repaint_after(left + Duration::from_millis(1));
         }
         acts
     }

@@ -102,6 +102,8 @@ pub enum Effect {
     Toast(Tone, String),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
+    /// Nothing of an earlier call may show in the window.
+    NewCall,
     /// Nobody has to be told that he himself went back: straight to the lobby.
     Dismiss,
     /// Keep the screen awake, or let it sleep again.
@@ -205,6 +207,7 @@ impl Model {
                 self.side = Some(kind);
                 effects.push(Effect::RemotePicture(None));
                 effects.push(Effect::ClearField);
+                effects.push(Effect::NewCall);
             }
             CallState::WaitingForReply => self.side = Some(Kind::Invite),
             CallState::Connecting { own, .. } => {

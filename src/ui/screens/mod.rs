@@ -51,22 +51,22 @@ fn brand(ui: &mut Ui) {
 
 /// Shows `add` in a column in the middle that is at most `width` wide, scrolled where it is too high.
 fn centered(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) {
+    let room = ui.available_size();
     egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-        let room = ui.available_width();
-        let width = width.min(room);
-        ui.horizontal(|ui| {
+        let width = width.min(room.x);
+        // In the middle of the height too, as far as last time's height tells.
+        let id = ui.make_persistent_id("height");
+        let height = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(0.0);
+        ui.add_space(((room.y - height) * 0.45).max(0.0));
+        ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
-            ui.add_space((room - width) / 2.0);
+            ui.add_space((room.x - width) / 2.0);
             ui.vertical(|ui| {
                 ui.set_width(width);
                 ui.spacing_mut().item_spacing.x = 8.0;
-                // In the middle of the height too, as far as last time's height tells.
-                let id = ui.make_persistent_id("height");
-                let height = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(0.0);
-                ui.add_space(((ui.available_height() - height) / 2.0).max(0.0));
-                let before = ui.cursor().top();
+                let top = ui.cursor().top();
                 add(ui);
-                let now = ui.cursor().top() - before;
+                let now = ui.min_rect().bottom() - top;
                 if (now - height).abs() > 0.5 {
                     ui.data_mut(|data| data.insert_temp(id, now));
                     ui.ctx().request_discard("the height of the middle column");
@@ -74,4 +74,13 @@ fn centered(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) {
             });
         });
     });
+}
+
+/// A row of texts and marks: no higher than they are.
+fn low_row<R>(ui: &mut Ui, height: f32, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        ui.horizontal(add).inner
+    })
+    .inner
 }

@@ -140,13 +140,22 @@ impl<'a> RoundButton<'a> {
         self.look = look;
         self
     }
-    /// Over a picture: dark glass, or white when what it stands for is switched off.
-    pub fn on_picture(mut self, off: bool) -> Self {
-        self.colors = Some(if off {
-            (Color32::WHITE, Color32::from_rgb(0xB4, 0x23, 0x2A))
-        } else {
-            (theme::SCRIM, Color32::WHITE)
-        });
+    /// Over a picture: dark glass.
+    pub fn on_picture(mut self) -> Self {
+        self.colors = Some((theme::SCRIM, Color32::WHITE));
+        self
+    }
+    /// On the bar of a call; lit while what it stands for shows.
+    pub fn on_bar(mut self, lit: bool) -> Self {
+        let fill = Color32::from_white_alpha(if lit { 90 } else { 34 });
+        self.colors = Some((fill, Color32::WHITE));
+        self
+    }
+    /// White, while the device it stands for is off: it is seen from afar.
+    pub fn switched_off(mut self, off: bool) -> Self {
+        if off {
+            self.colors = Some((Color32::WHITE, theme::LIGHT.trouble));
+        }
         self
     }
 
