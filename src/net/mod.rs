@@ -1,4 +1,31 @@
 //! The adapter to webrtc: its types stop here. One [`Peer`] is one peer connection.
+//!
+//! webrtc gathers, does ICE, DTLS, SRTP and SCTP. Everything it does badly is replaced at its extension points:
+//!
+//! ```text
+//!   Outlet > send (packetize, admit) > track > [ reports | nack | pacer | twcc | tap ] > SRTP > UDP
+//!   Inlet  < sink                            < [ nack < rtx  < reports        < tap ] < SRTP < UDP
+//!                                                    tap > Monitor > NetEvent, stats
+//! ```
+//!
+//! The interceptors (`intercept/`) run inside webrtc's driver task, one packet after the other; they never block.
+//! The other halves (`send`, `control`, `peer`) are small tokio tasks.
+// A shell: it reads the clock and hands the time to the cores.
+#![allow(clippy::disallowed_methods)]
+
+mod address;
+mod control;
+mod intercept;
+mod media;
+mod monitor;
+mod peer;
+mod runtime;
+mod sdp;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use peer::Peer;
 
 use crate::ports::SenderReport;
 use crate::settings::IceServer;
@@ -21,8 +48,18 @@ pub struct NetConfig {
 pub enum NetError {
     #[error("No network was found. Connect this computer to a network and try again.")]
     NoNetwork,
+    #[error("No relay answered. Check the TURN server, its user name and its password in the settings.")]
+    NoRelay,
+    #[error("The ICE server “{0}” cannot be used: {1}.")]
+    IceServer(String, &'static str),
     #[error("The other side's code cannot be used: {0}")]
     Description(String),
+    #[error("This is not an ICE candidate. It starts with “candidate:” and is one line.")]
+    Candidate,
+    #[error("The message is too long to send.")]
+    MessageTooLong,
+    #[error("The other side does not take messages fast enough.")]
+    ControlFull,
     #[error("The connection could not be set up: {0}")]
     Internal(String),
 }

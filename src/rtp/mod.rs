@@ -1,2 +1,43 @@
-//! Between RTP packets and the decoders. A core.
+//! Between RTP packets and the decoders. A core: no clock, thread, lock or socket; `now` is an argument.
+//!
+//! ```text
+//! video  packets -> VideoAssembler -> decoder -> PlayoutClock (due time) -> screen
+//!                        | needs_keyframe             ^ sound's position, sender reports
+//!                        +-> KeyframeThrottle -> PLI  |
+//! voice  packets -> VoicePlayout (jitter buffer, loss, stretch) -> 480 samples each 10 ms -> speaker
+//! ```
+//!
+//! Each object belongs to one media thread of one peer.
 #![deny(clippy::disallowed_methods)]
+
+mod assembler;
+mod freeze;
+mod h264;
+mod playout;
+mod throttle;
+mod unwrap;
+mod voice;
+
+pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
+pub use freeze::FreezeDetector;
+pub use playout::PlayoutClock;
+pub use throttle::KeyframeThrottle;
+pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
+pub use voice::{UndecodableVoice, VOICE_BLOCK, VoiceCounters, VoiceDecoder, VoicePlayout};
+
+/// Points on a timeline for tests.
+#[cfg(test)]
+pub(crate) mod test_time {
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
+    #[allow(clippy::disallowed_methods)]
+    static START: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(1000));
+
+    pub fn at(ms: u64) -> Instant {
+        *START + Duration::from_millis(ms)
+    }
+    pub fn at_us(us: u64) -> Instant {
+        *START + Duration::from_micros(us)
+    }
+}

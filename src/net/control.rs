@@ -1,0 +1,129 @@
+//! The control channel: text messages in order, data channel 0, agreed beforehand by both sides.
+//!
+//! One task owns the channel. It is kept nowhere else: webrtc's event handler holding it would keep the connection
+//! alive for ever.
+
+use super::runtime::DriverRuntime;
+use super::{MAX_CONTROL_MESSAGE, NetError, NetEvent};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
+use webrtc::peer_connection::PeerConnection;
+
+const LABEL: &str = "twocan";
+const STREAM: u16 = 0;
+/// Messages that wait for the channel to open or the other side to read. More are refused.
+pub(super) const QUEUE: usize = 64;
+/// Bytes that the other side has not acknowledged before the queue starts to fill.
+pub(super) const SEND_BUFFER: usize = 256 * 1024;
+/// A burst this long is read at once; what a lively call says in a minute.
+const BURST: u32 = 64;
+/// Further messages are read at this rate; faster ones are dropped.
+const MESSAGES_PER_SECOND: u32 = 20;
+/// How often it is looked whether a farewell has arrived, and how often at most.
+const FLUSH_STEP: Duration = Duration::from_millis(5);
+const FLUSH_STEPS: u32 = 40;
+
+pub(super) async fn open(connection: &dyn PeerConnection) -> Result<Arc<dyn DataChannel>, NetError> {
+    let options = RTCDataChannelInit { negotiated: Some(STREAM), ..RTCDataChannelInit::default() };
+    let opened = connection.create_data_channel(LABEL, Some(options)).await;
+    opened.map_err(|error| NetError::Internal(error.to_string()))
+}
+
+/// Runs until the channel is closed, or until `outgoing` is dropped and what was in it has arrived.
+pub(super) async fn run(
+    channel: Arc<dyn DataChannel>,
+    mut outgoing: mpsc::Receiver<String>,
+    events: mpsc::Sender<NetEvent>,
+    runtime: Arc<DriverRuntime>,
+) {
+    let mut open = false;
+    let mut limit = Limit::new(Instant::now());
+    loop {
+        tokio::select! {
+            event = channel.poll() => match event {
+                Some(DataChannelEvent::OnOpen) => {
+                    open = true;
+                    runtime.settle();
+                    if events.send(NetEvent::ControlOpen).await.is_err() {
+                        return;
+                    }
+                }
+                Some(DataChannelEvent::OnMessage(message)) => {
+                    if !limit.admit(Instant::now()) {
+                        tracing::debug!("the other side sends control messages too fast; some are dropped");
+                        continue;
+                    }
+                    if message.data.len() > MAX_CONTROL_MESSAGE || !message.is_string {
+                        tracing::debug!(bytes = message.data.len(), "an unusable control message was dropped");
+                        continue;
+                    }
+                    let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
+                    if events.send(NetEvent::Control(text)).await.is_err() {
+                        return;
+                    }
+                }
+                Some(DataChannelEvent::OnClose) | None => return,
+                Some(_) => {}
+            },
+            text = outgoing.recv(), if open => match text {
+                Some(text) => {
+                    if let Err(error) = channel.send_text(&text).await {
+                        tracing::debug!(%error, "a control message was not sent");
+                    }
+                }
+                None => return flush(&*channel).await,
+            },
+        }
+    }
+}
+
+async fn flush(channel: &dyn DataChannel) {
+    for _ in 0..FLUSH_STEPS {
+        if channel.outstanding_bytes().await.unwrap_or(0) == 0 {
+            return;
+        }
+        tokio::time::sleep(FLUSH_STEP).await;
+    }
+}
+
+/// A bucket of messages that fills at a steady rate.
+struct Limit {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Limit {
+    fn new(now: Instant) -> Self {
+        Self { tokens: f64::from(BURST), filled: now }
+    }
+
+    fn admit(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.filled = now;
+        self.tokens = (self.tokens + passed * f64::from(MESSAGES_PER_SECOND)).min(f64::from(BURST));
+        let admitted = self.tokens >= 1.0;
+        if admitted {
+            self.tokens -= 1.0;
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_messages_is_cut_to_the_rate() {
+        let start = Instant::now();
+        let mut limit = Limit::new(start);
+        let admitted = (0..1000).filter(|_| limit.admit(start)).count();
+        assert_eq!(admitted, BURST as usize);
+        let second = start + Duration::from_millis(1001);
+        assert_eq!((0..1000).filter(|_| limit.admit(second)).count(), MESSAGES_PER_SECOND as usize);
+        let later = second + Duration::from_secs(60);
+        assert_eq!((0..1000).filter(|_| limit.admit(later)).count(), BURST as usize);
+    }
+}

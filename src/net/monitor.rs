@@ -1,0 +1,492 @@
+//! What one connection knows about itself: counters, clocks, where packets and events go. The interceptors write
+//! it from webrtc's driver task, the send tasks and `stats` read it; every lock is held for a few instructions.
+
+use super::intercept;
+use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
+use super::{Link, NetEvent};
+use crate::ports::{Inlet, SenderReport};
+use crate::rate::{Estimator, Pacer};
+use crate::stats::PeerStats;
+use crate::units::{Bitrate, MediaKind};
+use rtc::interceptor::TaggedPacket;
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::shared::time::SystemInstant;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// No payload type: this kind is not negotiated. Real ones have seven bits.
+const NO_PAYLOAD_TYPE: u8 = 0xff;
+
+/// Our two streams: fixed when the connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ssrcs {
+    pub audio: u32,
+    pub video: u32,
+}
+
+pub(super) struct Monitor {
+    pub ssrcs: Ssrcs,
+    pub clock: MediaClock,
+    pub link: watch::Sender<Link>,
+    events: mpsc::Sender<NetEvent>,
+    audio_payload_type: AtomicU8,
+    video_payload_type: AtomicU8,
+    pacer: Mutex<Pacer<TaggedPacket>>,
+    estimator: Mutex<Estimator>,
+    inlet: Mutex<Option<Inlet>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sent: Kinds<Sent>,
+    received: Kinds<Received>,
+    /// SSRC of our retransmissions.
+    local_rtx: Option<u32>,
+    round_trip: Option<Duration>,
+    estimate: Bitrate,
+    video_target: Bitrate,
+}
+
+#[derive(Default)]
+struct Kinds<T> {
+    audio: T,
+    video: T,
+}
+
+impl<T> Kinds<T> {
+    fn of(&mut self, kind: MediaKind) -> &mut T {
+        match kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sent {
+    packets: u64,
+    bytes: u64,
+    frames: u64,
+    retransmitted: u64,
+    nacks: u64,
+    plis: u64,
+    fraction_lost: f64,
+}
+
+#[derive(Default)]
+struct Received {
+    ssrc: Option<u32>,
+    rtx: Option<u32>,
+    clock_rate: u32,
+    packets: u64,
+    bytes: u64,
+    lost: i64,
+    jitter: f64,
+    nacks: u64,
+    plis: u64,
+}
+
+impl Monitor {
+    pub fn new(
+        events: mpsc::Sender<NetEvent>,
+        ssrcs: Ssrcs,
+        clock: MediaClock,
+        estimator: Estimator,
+    ) -> Self {
+        Self {
+            ssrcs,
+            clock,
+            link: watch::channel(Link::Connecting).0,
+            events,
+            audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
+            video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
+            pacer: Mutex::new(Pacer::new(intercept::START)),
+            estimator: Mutex::new(estimator),
+            inlet: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For what will be said again or has become old by the time there is room: never waits.
+    pub fn tell(&self, event: NetEvent) {
+        if self.events.try_send(event).is_err() {
+            tracing::debug!("an event of the network was dropped: the engine is busy or gone");
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        *self.link.borrow() == Link::Connected
+    }
+
+    // The negotiated payload types: written once, when both descriptions are there.
+
+    fn payload_type_cell(&self, kind: MediaKind) -> &AtomicU8 {
+        match kind {
+            MediaKind::Audio => &self.audio_payload_type,
+            MediaKind::Video => &self.video_payload_type,
+        }
+    }
+    pub fn set_payload_type(&self, kind: MediaKind, payload_type: Option<u8>) {
+        self.payload_type_cell(kind).store(payload_type.unwrap_or(NO_PAYLOAD_TYPE), Ordering::Relaxed);
+    }
+    pub fn payload_type(&self, kind: MediaKind) -> Option<u8> {
+        let payload_type = self.payload_type_cell(kind).load(Ordering::Relaxed);
+        (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
+    }
+
+    /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
+    pub fn pacer(&self) -> MutexGuard<'_, Pacer<TaggedPacket>> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn estimator(&self) -> MutexGuard<'_, Estimator> {
+        self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_inlet(&self, inlet: Inlet) {
+        *self.inlet.lock().unwrap_or_else(PoisonError::into_inner) = Some(inlet);
+    }
+    pub fn with_inlet(&self, act: impl FnOnce(&Inlet)) {
+        if let Some(inlet) = &*self.inlet.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(inlet);
+        }
+    }
+
+    /// What may be sent altogether, and what of it is for the video encoder.
+    pub fn set_estimate(&self, estimate: Bitrate, video: Bitrate) {
+        let mut state = self.state();
+        (state.estimate, state.video_target) = (estimate, video);
+        drop(state);
+        self.pacer().set_target(estimate);
+    }
+
+    // What the interceptors see.
+
+    pub fn local_stream_bound(&self, ssrc: u32, rtx: Option<u32>) {
+        if ssrc == self.ssrcs.video {
+            self.state().local_rtx = rtx;
+        }
+    }
+
+    pub fn remote_stream_bound(&self, kind: MediaKind, ssrc: u32, rtx: Option<u32>, clock_rate: u32) {
+        let mut state = self.state();
+        let received = state.received.of(kind);
+        // A second stream of the same kind (a shared screen, say) has no place to go.
+        if received.ssrc.is_none() {
+            *received = Received { ssrc: Some(ssrc), rtx, clock_rate, ..Received::default() };
+        }
+    }
+
+    /// Kind of the remote stream with this SSRC, if it is the one we play.
+    pub fn remote_kind(&self, ssrc: u32) -> Option<MediaKind> {
+        let state = self.state();
+        let is = |received: &Received| received.ssrc == Some(ssrc);
+        if is(&state.received.video) {
+            Some(MediaKind::Video)
+        } else {
+            is(&state.received.audio).then_some(MediaKind::Audio)
+        }
+    }
+
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.state().round_trip
+    }
+
+    pub fn remote_video(&self) -> Option<u32> {
+        self.state().received.video.ssrc
+    }
+
+    fn local_kind(&self, ssrc: u32) -> Option<MediaKind> {
+        if ssrc == self.ssrcs.video {
+            Some(MediaKind::Video)
+        } else {
+            (ssrc == self.ssrcs.audio).then_some(MediaKind::Audio)
+        }
+    }
+
+    pub fn rtp_sent(&self, header: &rtc::rtp::Header, payload: usize, now: Instant) {
+        self.estimator().handle_sent(now);
+        let mut state = self.state();
+        let retransmission = state.local_rtx == Some(header.ssrc);
+        let kind = if retransmission { Some(MediaKind::Video) } else { self.local_kind(header.ssrc) };
+        let Some(kind) = kind else { return };
+        let sent = state.sent.of(kind);
+        sent.packets += 1;
+        sent.bytes += payload as u64;
+        sent.retransmitted += u64::from(retransmission);
+        sent.frames += u64::from(header.marker && !retransmission);
+    }
+
+    pub fn rtp_received(&self, ssrc: u32, payload: usize) {
+        let mut state = self.state();
+        let Kinds { audio, video } = &mut state.received;
+        for received in [video, audio] {
+            if received.ssrc == Some(ssrc) || received.rtx == Some(ssrc) {
+                received.packets += 1;
+                received.bytes += payload as u64;
+                return;
+            }
+        }
+    }
+
+    /// A control packet that goes out: our reports and requests about what we receive.
+    pub fn rtcp_sent(&self, packet: &dyn rtcp::Packet) {
+        let packet = packet.as_any();
+        let mut state = self.state();
+        let Kinds { audio, video } = &mut state.received;
+        if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+            for block in &report.reports {
+                for received in [&mut *video, &mut *audio] {
+                    if received.ssrc == Some(block.ssrc) {
+                        // 24 bits, signed: duplicates make it negative.
+                        received.lost = i64::from((block.total_lost << 8) as i32 >> 8);
+                        received.jitter = f64::from(block.jitter) / f64::from(received.clock_rate.max(1));
+                    }
+                }
+            }
+        } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
+            video.nacks += u64::from(video.ssrc == Some(nack.media_ssrc));
+        } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
+            video.plis += u64::from(video.ssrc == Some(pli.media_ssrc));
+        }
+    }
+
+    /// A control packet from the other side.
+    pub fn rtcp_received(&self, packet: &dyn rtcp::Packet, now: Instant) {
+        let packet = packet.as_any();
+        if let Some(report) = packet.downcast_ref::<rtcp::sender_report::SenderReport>() {
+            if let Some(kind) = self.remote_kind(report.ssrc) {
+                let (ntp, rtp) = (report.ntp_time, report.rtp_time);
+                self.tell(NetEvent::SenderReport(SenderReport { kind, ntp, rtp, arrived_at: now }));
+            }
+            self.reported(&report.reports, now);
+        } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+            self.reported(&report.reports, now);
+        } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
+            if let Some(kind) = self.local_kind(nack.media_ssrc) {
+                self.state().sent.of(kind).nacks += 1;
+            }
+        } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
+            if pli.media_ssrc == self.ssrcs.video {
+                self.keyframe_wanted();
+            }
+        } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>()
+            && request.fir.iter().any(|entry| entry.ssrc == self.ssrcs.video)
+        {
+            self.keyframe_wanted();
+        }
+    }
+
+    fn keyframe_wanted(&self) {
+        self.state().sent.video.plis += 1;
+        self.tell(NetEvent::KeyframeWanted);
+    }
+
+    /// What the other side says about our streams.
+    fn reported(&self, blocks: &[ReceptionReport], now: Instant) {
+        for block in blocks {
+            let Some(kind) = self.local_kind(block.ssrc) else { continue };
+            let fraction = f64::from(block.fraction_lost) / 256.0;
+            let mut state = self.state();
+            state.sent.of(kind).fraction_lost = fraction;
+            if let Some(round_trip) = self.clock.round_trip(block.last_sender_report, block.delay, now) {
+                state.round_trip = Some(round_trip);
+                drop(state);
+                self.estimator().handle_round_trip(round_trip);
+            } else {
+                drop(state);
+            }
+            if kind == MediaKind::Video {
+                self.estimator().handle_receiver_report(now, fraction);
+            }
+            if kind == MediaKind::Audio {
+                self.tell(NetEvent::AudioLoss(fraction as f32));
+            }
+        }
+    }
+
+    pub fn fill(&self, into: &mut PeerStats) {
+        let state = self.state();
+        let (sent, received) = (&state.sent, &state.received);
+        let video = &mut into.outbound.video;
+        video.packets_sent = sent.video.packets;
+        video.bytes_sent = sent.video.bytes;
+        video.frames_sent = sent.video.frames;
+        video.retransmitted_packets_sent = sent.video.retransmitted;
+        video.nack_count = sent.video.nacks;
+        video.pli_count = sent.video.plis;
+        video.fraction_lost = sent.video.fraction_lost;
+        video.target_bitrate = state.video_target.bps();
+        let audio = &mut into.outbound.audio;
+        audio.packets_sent = sent.audio.packets;
+        audio.bytes_sent = sent.audio.bytes;
+        audio.fraction_lost = sent.audio.fraction_lost;
+        let video = &mut into.inbound.video;
+        video.packets_received = received.video.packets;
+        video.bytes_received = received.video.bytes;
+        video.packets_lost = received.video.lost;
+        video.jitter = received.video.jitter;
+        video.nack_count = received.video.nacks;
+        video.pli_count = received.video.plis;
+        let audio = &mut into.inbound.audio;
+        audio.packets_received = received.audio.packets;
+        audio.bytes_received = received.audio.bytes;
+        audio.packets_lost = received.audio.lost;
+        audio.jitter = received.audio.jitter;
+        into.candidate_pair.available_outgoing_bitrate = state.estimate.bps();
+        if let Some(round_trip) = state.round_trip {
+            into.candidate_pair.current_round_trip_time = round_trip.as_secs_f64();
+        }
+    }
+}
+
+/// Capture time to RTP time and wall clock, for both streams. The sender reports are made from it, so that the
+/// receiver lines up sound and picture by when they were captured, not by when their packets were written.
+pub(super) struct MediaClock {
+    start: Instant,
+    wall: SystemInstant,
+    audio_base: u32,
+    video_base: u32,
+    /// Seconds after `start` at which sample 0 of the sound was captured, smoothed; `None` before the first packet.
+    audio_anchor: Mutex<Option<f64>>,
+}
+
+impl MediaClock {
+    /// A sound card's capture times jump about by a block; this part of each new one counts.
+    const ANCHOR_GAIN: f64 = 1.0 / 32.0;
+    /// A larger step is no jitter: another device, or a machine that slept.
+    const ANCHOR_RESET: f64 = 0.1;
+    /// A longer round trip is a damaged report.
+    const MAX_ROUND_TRIP: f64 = 60.0;
+
+    pub fn new(now: Instant, audio_base: u32, video_base: u32) -> Self {
+        let wall = SystemInstant::now(now);
+        Self { start: now, wall, audio_base, video_base, audio_anchor: Mutex::new(None) }
+    }
+
+    fn seconds(&self, at: Instant) -> f64 {
+        match at.checked_duration_since(self.start) {
+            Some(after) => after.as_secs_f64(),
+            None => -(self.start - at).as_secs_f64(),
+        }
+    }
+
+    pub fn video_time(&self, captured_at: Instant) -> u32 {
+        self.video_base.wrapping_add(ticks(self.seconds(captured_at), VIDEO_CLOCK))
+    }
+
+    pub fn audio_time(&self, position: u64, captured_at: Instant) -> u32 {
+        let measured = self.seconds(captured_at) - position as f64 / f64::from(AUDIO_CLOCK);
+        let mut anchor = self.audio_anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        *anchor = Some(match *anchor {
+            Some(old) if (measured - old).abs() < Self::ANCHOR_RESET => {
+                old + (measured - old) * Self::ANCHOR_GAIN
+            }
+            _ => measured,
+        });
+        self.audio_base.wrapping_add(position as u32)
+    }
+
+    /// RTP time of what is captured at `now`; `None` while there is no sound to say it of.
+    pub fn rtp_at(&self, kind: MediaKind, now: Instant) -> Option<u32> {
+        match kind {
+            MediaKind::Video => Some(self.video_time(now)),
+            MediaKind::Audio => {
+                let anchor = (*self.audio_anchor.lock().unwrap_or_else(PoisonError::into_inner))?;
+                Some(self.audio_base.wrapping_add(ticks(self.seconds(now) - anchor, AUDIO_CLOCK)))
+            }
+        }
+    }
+
+    /// Our wall clock, which never steps.
+    pub fn ntp(&self, now: Instant) -> u64 {
+        self.wall.ntp(now.max(self.start))
+    }
+
+    /// From a reception report (RFC 3550, 6.4.1): now - LSR - DLSR, all in 1/65536 s.
+    fn round_trip(&self, last_sender_report: u32, delay: u32, now: Instant) -> Option<Duration> {
+        if last_sender_report == 0 {
+            return None;
+        }
+        let middle = (self.ntp(now) >> 16) as u32;
+        let ticks = middle.wrapping_sub(last_sender_report).wrapping_sub(delay) as i32;
+        let seconds = f64::from(ticks.max(0)) / 65_536.0;
+        (seconds < Self::MAX_ROUND_TRIP).then(|| Duration::from_secs_f64(seconds))
+    }
+}
+
+fn ticks(seconds: f64, rate: u32) -> u32 {
+    (seconds * f64::from(rate)).round() as i64 as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(start: Instant, ms: u64) -> Instant {
+        start + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn rtp_times_follow_the_capture_times() {
+        let start = Instant::now();
+        let clock = MediaClock::new(at(start, 1000), 7, u32::MAX);
+        assert_eq!(clock.video_time(at(start, 1000)), u32::MAX);
+        assert_eq!(clock.video_time(at(start, 1100)), 8_999, "it wraps");
+        assert_eq!(clock.video_time(start), u32::MAX - 90_000, "captured before the connection was made");
+        assert_eq!(clock.audio_time(960, at(start, 1020)), 967);
+    }
+
+    #[test]
+    fn reports_line_up_sound_and_picture_by_capture_time() {
+        let start = Instant::now();
+        let clock = MediaClock::new(start, 0, 0);
+        assert_eq!(clock.rtp_at(MediaKind::Audio, at(start, 1)), None);
+        // The sound's sample 0 was captured at 40 ms; its packets report that with a jitter of 5 ms.
+        for packet in 0..200_u64 {
+            let jitter = if packet % 2 == 0 { 0 } else { 5 };
+            clock.audio_time(packet * 960, at(start, 40 + packet * 20 + jitter));
+        }
+        let now = at(start, 5_000);
+        assert_eq!(clock.rtp_at(MediaKind::Video, now), Some(450_000));
+        let expected = 48 * (5_000 - 40);
+        let error = i64::from(clock.rtp_at(MediaKind::Audio, now).unwrap()) - expected;
+        assert!(error.abs() < 48 * 6, "{error} samples off");
+    }
+
+    #[test]
+    fn a_jump_of_the_sound_is_followed_at_once() {
+        let start = Instant::now();
+        let clock = MediaClock::new(start, 0, 0);
+        clock.audio_time(0, start);
+        clock.audio_time(960, at(start, 3_020));
+        assert_eq!(clock.rtp_at(MediaKind::Audio, at(start, 3_020)), Some(960));
+    }
+
+    #[test]
+    fn the_round_trip_comes_from_the_receivers_report() {
+        let start = Instant::now();
+        let clock = MediaClock::new(start, 0, 0);
+        let report = (clock.ntp(at(start, 1_000)) >> 16) as u32;
+        let held = 65_536 / 2;
+        let round_trip = clock.round_trip(report, held, at(start, 1_550)).unwrap();
+        assert!((round_trip.as_secs_f64() - 0.05).abs() < 0.001, "{round_trip:?}");
+        assert_eq!(clock.round_trip(0, 0, start), None, "no report of ours has arrived yet");
+        assert_eq!(
+            clock.round_trip(report, u32::MAX, at(start, 1_550)).map(|rtt| rtt.as_millis() < 600),
+            Some(true)
+        );
+    }
+}

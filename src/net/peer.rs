@@ -1,0 +1,456 @@
+//! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
+//! [`NetEvent`].
+
+use super::monitor::{MediaClock, Monitor, Ssrcs};
+use super::runtime::DriverRuntime;
+use super::sdp::Candidate;
+use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
+use super::{address, control, intercept, media, sdp, send};
+use crate::frame::{EncodedAudio, EncodedFrame};
+use crate::invite::{Description, Kind};
+use crate::ports::{Inlet, Outlet};
+use crate::stats::PeerStats;
+use crate::units::{MediaKind, Redacted};
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::statistics::report::RTCStatsReportEntry;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState, RTCIceServer,
+    RTCIceTransportPolicy, RTCPeerConnectionState, RTCSessionDescription, SettingEngine,
+    SettingEngineBuilder, StatsSelector,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+/// Gathering ends after this with the candidates that are there.
+const GATHERING: Duration = Duration::from_secs(2);
+/// The offering side checks this often: its first checks follow the paste that everyone waits for.
+const OFFER_CHECKS: Duration = Duration::from_millis(50);
+/// The answering side starts long before the other person pastes; its checks open the way through a NAT, and it
+/// answers the other side's at once anyway.
+const ANSWER_CHECKS: Duration = Duration::from_millis(200);
+/// Checks of a pair before it is given up: as many as webrtc's counter takes, hours.
+const CHECKS: u16 = u16::MAX - 1;
+/// Only checks count as a sign of life, so they are frequent.
+const KEEPALIVE: Duration = Duration::from_millis(500);
+const INTERRUPTED_AFTER: Duration = Duration::from_millis(2500);
+/// A direct path is preferred if it comes up within these.
+const REFLEXIVE_WAIT: Duration = Duration::from_millis(100);
+const RELAY_WAIT: Duration = Duration::from_millis(500);
+/// Candidates pasted before the description they belong to.
+const MAX_EARLY_CANDIDATES: usize = 64;
+/// Closing takes no longer than this, even if the other side is gone.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// A connection to one other endpoint. Dropping it tears it down without a farewell; [`Peer::close`] is kinder.
+pub struct Peer {
+    connection: Arc<dyn PeerConnection>,
+    monitor: Arc<Monitor>,
+    senders: [(MediaKind, Arc<dyn RtpSender>); 2],
+    outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
+    control: mpsc::Sender<String>,
+    control_task: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+    keyframe: Arc<Notify>,
+    runtime: Arc<DriverRuntime>,
+    /// Candidates that came before the other side's description; `None` once that is there.
+    early: Mutex<Option<Vec<String>>>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.tasks.iter().chain(&self.control_task).for_each(JoinHandle::abort);
+    }
+}
+
+impl Peer {
+    /// Gathers, at most 2 s, and gives the offer with all candidates.
+    pub async fn offer(
+        config: NetConfig,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, Description), NetError> {
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS).await?;
+        let offer = peer.connection.create_offer(None).await.map_err(internal)?;
+        let sdp = peer.gather(offer, gathered, &config).await?;
+        Ok((peer, Description { kind: Kind::Invite, sdp: Redacted(sdp) }))
+    }
+
+    /// Takes the other side's offer, gathers like [`Self::offer`] and gives the answer. The connection comes up when
+    /// the other side has accepted that, however long it takes.
+    pub async fn answer(
+        config: NetConfig,
+        invite: &Description,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, Description), NetError> {
+        let remote = remote_description(invite, Kind::Invite)?;
+        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS).await?;
+        peer.connection.set_remote_description(remote).await.map_err(unusable)?;
+        let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
+        let sdp = peer.gather(answer, gathered, &config).await?;
+        peer.negotiated().await?;
+        Ok((peer, Description { kind: Kind::Reply, sdp: Redacted(sdp) }))
+    }
+
+    /// Takes the other side's answer to our offer.
+    pub async fn accept(&self, reply: &Description) -> Result<(), NetError> {
+        let remote = remote_description(reply, Kind::Reply)?;
+        self.connection.set_remote_description(remote).await.map_err(unusable)?;
+        self.negotiated().await
+    }
+
+    /// Takes one more way to reach the other side: `candidate:...`, with or without `a=`. One that is of no use
+    /// here (TCP, say) is taken and ignored.
+    pub async fn add_candidate(&self, candidate: &str) -> Result<(), NetError> {
+        let Candidate::Usable(line) = Candidate::parse(candidate)? else { return Ok(()) };
+        if let Some(early) = &mut *self.early.lock().unwrap_or_else(PoisonError::into_inner) {
+            if early.len() < MAX_EARLY_CANDIDATES {
+                early.push(line);
+            }
+            return Ok(());
+        }
+        self.add_line(line).await
+    }
+
+    async fn add_line(&self, candidate: String) -> Result<(), NetError> {
+        let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
+        self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
+        self.runtime.nudge();
+        Ok(())
+    }
+
+    /// Where the encoders write. Until the connection is up, what they write is dropped.
+    pub fn outlet(&self) -> Outlet {
+        Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }
+    }
+
+    /// Received packets go here from now on.
+    pub fn connect(&self, inlet: Inlet) {
+        self.monitor.set_inlet(inlet);
+    }
+
+    /// Sends in order; before the channel is open, messages wait.
+    pub fn send_control(&self, text: String) -> Result<(), NetError> {
+        if text.len() > MAX_CONTROL_MESSAGE {
+            return Err(NetError::MessageTooLong);
+        }
+        self.control.try_send(text).map_err(|_| NetError::ControlFull)
+    }
+
+    /// Asks the other side for a keyframe (PLI).
+    pub fn request_keyframe(&self) {
+        self.keyframe.notify_one();
+    }
+
+    /// Fills in what the transport knows.
+    pub async fn stats(&self, into: &mut PeerStats) {
+        self.monitor.fill(into);
+        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
+        let selected = report.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => Some(pair),
+            _ => None,
+        });
+        let Some(pair) = selected else { return };
+        let end = |id: &str| {
+            report.iter().find_map(|entry| match entry {
+                RTCStatsReportEntry::LocalCandidate(end) | RTCStatsReportEntry::RemoteCandidate(end)
+                    if end.stats.id.ends_with(id) =>
+                {
+                    let address = end.address.as_deref().unwrap_or("?");
+                    let brackets = if address.contains(':') { ("[", "]") } else { ("", "") };
+                    let (kind, port, protocol) = (end.candidate_type, end.port, &end.protocol);
+                    Some(format!("{kind} {}{address}{}:{port} {protocol}", brackets.0, brackets.1))
+                }
+                _ => None,
+            })
+        };
+        into.candidate_pair.local = end(&pair.local_candidate_id).unwrap_or_default();
+        into.candidate_pair.remote = end(&pair.remote_candidate_id).unwrap_or_default();
+        if into.candidate_pair.current_round_trip_time == 0.0 {
+            into.candidate_pair.current_round_trip_time = pair.current_round_trip_time;
+        }
+    }
+
+    /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.
+    pub async fn close(mut self) {
+        let (nobody, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.control, nobody));
+        let farewell = self.control_task.take();
+        let connected = self.monitor.is_connected();
+        let closing = async {
+            if let Some(mut task) = farewell {
+                if connected {
+                    let _ = tokio::time::timeout(CLOSING / 2, &mut task).await;
+                }
+                task.abort();
+            }
+            self.connection.close().await
+        };
+        match tokio::time::timeout(CLOSING, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
+            Err(_) => tracing::debug!("the connection took too long to close"),
+        }
+    }
+
+    /// A connection with both tracks, sound first, and the control channel.
+    async fn new(
+        config: &NetConfig,
+        events: mpsc::Sender<NetEvent>,
+        checks: Duration,
+    ) -> Result<(Self, watch::Receiver<bool>), NetError> {
+        let addresses = address::listen_on(config)?;
+        let servers = address::ice_servers(config).await?;
+        let random = Random::new();
+        let (audio, video) = random.two_ssrcs();
+        let clock = MediaClock::new(Instant::now(), random.number(), random.number());
+        let estimator = intercept::estimator(config.max_bitrate);
+        let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
+        let monitor = Arc::new(monitor);
+        let (gathered, gathering) = watch::channel(false);
+        let runtime = Arc::new(DriverRuntime::default());
+        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
+        let connection = build(config, addresses, servers, checks, handler).await?;
+
+        // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
+        // candidates, which stand there.
+        let (audio_track, video_track) =
+            (media::track(MediaKind::Audio, audio), media::track(MediaKind::Video, video));
+        let add =
+            |track: &Arc<TrackLocalStaticRTP>| connection.add_track(track.clone() as Arc<dyn TrackLocal>);
+        let senders = [
+            (MediaKind::Audio, add(&audio_track).await.map_err(internal)?),
+            (MediaKind::Video, add(&video_track).await.map_err(internal)?),
+        ];
+        let channel = control::open(&*connection).await?;
+
+        let (video_out, video_in) = mpsc::channel(send::VIDEO_QUEUE);
+        let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
+        let (control, outgoing) = mpsc::channel(control::QUEUE);
+        let keyframe = Arc::new(Notify::new());
+        let tasks = vec![
+            tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
+            tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
+            tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
+            tokio::spawn(tell_of_link(monitor.link.subscribe(), events.clone())),
+        ];
+        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
+        let outlet = (video_out, audio_out);
+        let early = Mutex::new(Some(Vec::new()));
+        let peer = Self {
+            connection,
+            monitor,
+            senders,
+            outlet,
+            control,
+            control_task,
+            tasks,
+            keyframe,
+            runtime,
+            early,
+        };
+        Ok((peer, gathering))
+    }
+
+    /// Starts gathering and gives the finished text of our description.
+    async fn gather(
+        &self,
+        description: RTCSessionDescription,
+        mut gathered: watch::Receiver<bool>,
+        config: &NetConfig,
+    ) -> Result<String, NetError> {
+        self.connection.set_local_description(description).await.map_err(internal)?;
+        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
+        if !complete {
+            tracing::info!("gathering was cut short: an ICE server does not answer");
+        }
+        let description = self.connection.local_description().await;
+        let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
+        let sdp = sdp::finish(&description.sdp, config.relay_only);
+        match sdp::has_candidates(&sdp) {
+            true => Ok(sdp),
+            false if config.relay_only => Err(NetError::NoRelay),
+            false => Err(NetError::NoNetwork),
+        }
+    }
+
+    /// Both descriptions are there: which payload types are ours, and the candidates that came early.
+    async fn negotiated(&self) -> Result<(), NetError> {
+        for (kind, sender) in &self.senders {
+            let wanted = match kind {
+                MediaKind::Audio => "audio/opus",
+                MediaKind::Video => "video/h264",
+            };
+            let parameters = sender.get_parameters().await.map_err(internal)?.rtp_parameters;
+            let codec =
+                parameters.codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(wanted));
+            self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+        }
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for candidate in early.into_iter().flatten() {
+            self.add_line(candidate).await?;
+        }
+        Ok(())
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> NetError {
+    NetError::Internal(error.to_string())
+}
+
+fn unusable(error: impl std::fmt::Display) -> NetError {
+    NetError::Description(error.to_string())
+}
+
+fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessionDescription, NetError> {
+    if description.kind != kind {
+        return Err(NetError::Description("it is of the wrong kind.".into()));
+    }
+    let sdp = sdp::admit(&description.sdp.0)?;
+    match kind {
+        Kind::Invite => RTCSessionDescription::offer(sdp),
+        Kind::Reply => RTCSessionDescription::answer(sdp),
+    }
+    .map_err(unusable)
+}
+
+/// Builds the connection and starts its driver; without mDNS if the machine has no multicast.
+async fn build(
+    config: &NetConfig,
+    addresses: Vec<SocketAddr>,
+    servers: Vec<RTCIceServer>,
+    checks: Duration,
+    handler: Arc<Handler>,
+) -> Result<Arc<dyn PeerConnection>, NetError> {
+    let mut failure = None;
+    for mdns in [MulticastDnsMode::QueryOnly, MulticastDnsMode::Disabled] {
+        let policy =
+            if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers.clone())
+            .with_ice_transport_policy(policy)
+            .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+            .build();
+        let built = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media::media_engine()?)
+            .with_setting_engine(settings(mdns, checks))
+            .with_interceptor_registry(intercept::registry(&handler.monitor))
+            .with_handler(handler.clone())
+            .with_runtime(handler.runtime.clone())
+            .with_udp_addrs(addresses.clone())
+            .with_data_channel_send_buffer_limit(control::SEND_BUFFER)
+            .build()
+            .await;
+        match built {
+            Ok(connection) => return Ok(Arc::new(connection)),
+            Err(error) => {
+                tracing::info!(%error, ?mdns, "the connection could not be built");
+                failure = Some(error);
+            }
+        }
+    }
+    Err(failure.map_or(NetError::NoNetwork, internal))
+}
+
+fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
+    SettingEngineBuilder::new()
+        .with_multicast_dns_mode(mdns)
+        .with_ice_connection_attempts(Some(checks), Some(CHECKS))
+        // Never failed: the other person may take an hour to paste, or come back from a tunnel.
+        .with_ice_timeouts(Some(INTERRUPTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
+        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .build()
+}
+
+/// webrtc's callbacks. They run inside its driver, so they only leave a note.
+struct Handler {
+    gathered: watch::Sender<bool>,
+    monitor: Arc<Monitor>,
+    runtime: Arc<DriverRuntime>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
+        self.runtime.nudge();
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.runtime.nudge();
+        let link = match state {
+            RTCPeerConnectionState::Connected => Link::Connected,
+            RTCPeerConnectionState::Disconnected => Link::Interrupted,
+            RTCPeerConnectionState::Failed => Link::Failed,
+            RTCPeerConnectionState::Closed => Link::Closed,
+            RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting => Link::Connecting,
+            // States of later versions.
+            _ => return,
+        };
+        self.monitor.link.send_replace(link);
+    }
+}
+
+/// Each change of the link, in order; changes that follow each other faster than the engine reads become one.
+async fn tell_of_link(mut link: watch::Receiver<Link>, events: mpsc::Sender<NetEvent>) {
+    let mut told = Link::Connecting;
+    while link.changed().await.is_ok() {
+        let now = *link.borrow_and_update();
+        if now == told {
+            continue;
+        }
+        told = now;
+        if events.send(NetEvent::Link(now)).await.is_err() {
+            return;
+        }
+        // What was encoded while nobody listened is gone.
+        if now == Link::Connected && events.send(NetEvent::KeyframeWanted).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn ask_for_keyframes(wanted: Arc<Notify>, track: Arc<TrackLocalStaticRTP>, monitor: Arc<Monitor>) {
+    loop {
+        wanted.notified().await;
+        let Some(media_ssrc) = monitor.remote_video() else { continue };
+        let request = PictureLossIndication { sender_ssrc: monitor.ssrcs.video, media_ssrc };
+        if let Err(error) = track.write_rtcp(vec![Box::new(request)]).await {
+            tracing::debug!(%error, "a keyframe could not be asked for");
+        }
+    }
+}
+
+/// Numbers that an outsider should not guess, from the standard library's random hash keys.
+struct Random(std::collections::hash_map::RandomState);
+
+impl Random {
+    fn new() -> Self {
+        Self(std::collections::hash_map::RandomState::new())
+    }
+    fn number(&self) -> u32 {
+        use std::hash::BuildHasher;
+        let fresh = std::collections::hash_map::RandomState::new();
+        self.0.hash_one(fresh.hash_one(0_u8)) as u32
+    }
+    /// Two different ones, neither of which is 0.
+    fn two_ssrcs(&self) -> (u32, u32) {
+        let audio = self.number().clamp(1, u32::MAX / 2);
+        (audio, audio + 1 + self.number() % (u32::MAX / 4))
+    }
+}

@@ -1,0 +1,191 @@
+//! Session descriptions as they leave and come in: what webrtc prints twice is taken out, what a stranger may
+//! send is limited.
+
+use super::NetError;
+
+/// A description is a few kilobytes; a browser's with every codec is about twelve.
+pub(super) const MAX_SDP: usize = 64 * 1024;
+/// More ways to reach one machine than this are not tried.
+const MAX_CANDIDATES: usize = 48;
+const MAX_CANDIDATE_LINE: usize = 512;
+
+/// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
+/// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
+/// if gathering was not cut short.
+pub(super) fn finish(sdp: &str, relay_only: bool) -> String {
+    let candidates = candidate_lines(sdp)
+        .filter(|line| {
+            !relay_only || line.split(' ').skip_while(|word| *word != "typ").nth(1) == Some("relay")
+        })
+        .fold(Vec::new(), |mut unique: Vec<&str>, line| {
+            if !unique.contains(&line) {
+                unique.push(line);
+            }
+            unique
+        });
+    let mut finished = String::with_capacity(sdp.len());
+    let mut push = |line: &str| {
+        finished.push_str(line);
+        finished.push_str("\r\n");
+    };
+    let mut sections = 0;
+    for line in sdp.lines().filter(|line| !line.is_empty()) {
+        if line.starts_with("m=") {
+            // The end of the first section, which speaks for the whole bundle.
+            if sections == 1 {
+                candidates.iter().for_each(|candidate| push(candidate));
+                push("a=end-of-candidates");
+            }
+            sections += 1;
+        }
+        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates") {
+            push(line);
+        }
+    }
+    if sections == 1 {
+        candidates.iter().for_each(|candidate| push(candidate));
+        push("a=end-of-candidates");
+    }
+    finished
+}
+
+/// Whether the description names at least one way to reach us.
+pub(super) fn has_candidates(sdp: &str) -> bool {
+    candidate_lines(sdp).next().is_some()
+}
+
+/// The other side's description without what webrtc would stumble over: the candidates of component 2, which
+/// nobody uses with `rtcp-mux`, and candidates beyond a sane number.
+pub(super) fn admit(sdp: &str) -> Result<String, NetError> {
+    let refuse = |reason: &str| Err(NetError::Description(reason.into()));
+    if sdp.len() > MAX_SDP {
+        return refuse("it is too long.");
+    }
+    if !sdp.starts_with("v=0") {
+        return refuse("it is not a session description.");
+    }
+    let fingerprint = sdp.lines().any(|line| line.starts_with("a=fingerprint:"));
+    if !sdp.lines().any(|line| line.starts_with("m=")) || !fingerprint {
+        return refuse("it is not the description of a call.");
+    }
+    let mut admitted = String::with_capacity(sdp.len());
+    let mut candidates = 0;
+    for line in sdp.lines().filter(|line| !line.is_empty()) {
+        if let Some(candidate) = line.strip_prefix("a=")
+            && candidate.starts_with("candidate:")
+        {
+            if !matches!(Candidate::parse(candidate), Ok(Candidate::Usable(_)))
+                || candidates == MAX_CANDIDATES
+            {
+                continue;
+            }
+            candidates += 1;
+        }
+        admitted.push_str(line);
+        admitted.push_str("\r\n");
+    }
+    Ok(admitted)
+}
+
+fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
+    sdp.lines().filter(|line| line.starts_with("a=candidate:") && line.split(' ').nth(1) == Some("1"))
+}
+
+/// A candidate as it was pasted or sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Candidate {
+    /// `candidate:...`
+    Usable(String),
+    /// Well-formed, but of no use here: TCP, or the RTCP component, or the end of the list.
+    Pointless,
+}
+
+impl Candidate {
+    pub(super) fn parse(text: &str) -> Result<Self, NetError> {
+        let text = text.trim();
+        let line = text.strip_prefix("a=").unwrap_or(text);
+        if line == "end-of-candidates" || line == "candidate:" {
+            return Ok(Self::Pointless);
+        }
+        let fields: Vec<&str> = line.strip_prefix("candidate:").unwrap_or("").split_whitespace().collect();
+        let one_line = line.len() <= MAX_CANDIDATE_LINE && !line.contains(char::is_control);
+        let [_, component, protocol, priority, address, port, "typ", _, ..] = fields[..] else {
+            return Err(NetError::Candidate);
+        };
+        let numbers = priority.parse::<u32>().is_ok() && port.parse::<u16>().is_ok();
+        let plain = address.chars().all(|c| c.is_ascii_alphanumeric() || ".:-%".contains(c));
+        match (component, protocol.to_ascii_lowercase().as_str()) {
+            _ if !(one_line && numbers && plain) => Err(NetError::Candidate),
+            ("1", "udp") => Ok(Self::Usable(line.into())),
+            ("1", "tcp") | ("2", _) => Ok(Self::Pointless),
+            _ => Err(NetError::Candidate),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "candidate:1 1 udp 2130706431 10.0.0.7 5000 typ host";
+
+    fn printed() -> String {
+        let rtcp = HOST.replacen("1 1 udp", "1 2 udp", 1);
+        let relay = "candidate:3 1 udp 1 9.9.9.9 7 typ relay raddr 0.0.0.0 rport 0";
+        format!(
+            "v=0\r\na=fingerprint:sha-256 00\r\nm=audio 9 X 111\r\na=mid:0\r\na={HOST}\r\na={rtcp}\r\na={HOST}\r\n\
+             a={relay}\r\nm=video 9 X 125\r\na=mid:1\r\n"
+        )
+    }
+
+    #[test]
+    fn each_candidate_is_handed_over_once_and_the_list_is_closed() {
+        for sdp in [printed(), printed().replace("m=video", "a=end-of-candidates\r\nm=video")] {
+            let finished = finish(&sdp, false);
+            assert_eq!(finished.matches(HOST).count(), 1);
+            assert_eq!(finished.matches("a=candidate:").count(), 2);
+            assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
+            assert_eq!(finish(&finished, false), finished);
+        }
+        let relayed = finish(&printed(), true);
+        assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
+    }
+
+    #[test]
+    fn a_description_with_one_section_is_finished_too() {
+        let sdp = printed();
+        let audio_only = &sdp[..sdp.find("m=video").unwrap()];
+        assert!(finish(audio_only, false).ends_with("rport 0\r\na=end-of-candidates\r\n"));
+    }
+
+    #[test]
+    fn what_a_stranger_sends_is_limited() {
+        let many: String =
+            (0..5000).map(|port| format!("a={}\n", HOST.replace("5000", &port.to_string()))).collect();
+        let sdp = format!("v=0\na=fingerprint:sha-256 00\nm=audio 9 X 111\n{many}");
+        assert!(matches!(admit(&sdp), Err(NetError::Description(_))), "too long");
+        let admitted = admit(&sdp[..20_000]).unwrap();
+        assert_eq!(admitted.matches("a=candidate:").count(), MAX_CANDIDATES);
+        for text in ["", "v=0", "hello", "v=0\nm=audio 9 X 111\n", "v=0\na=fingerprint:x\n"] {
+            assert!(matches!(admit(text), Err(NetError::Description(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn candidates_are_read_as_people_paste_them() {
+        let usable = Ok(Candidate::Usable(HOST.into()));
+        assert_eq!(Candidate::parse(HOST), usable);
+        assert_eq!(Candidate::parse(&format!("  a={HOST}\r\n")), usable);
+        for text in [
+            "a=end-of-candidates",
+            "candidate:1 2 udp 1 10.0.0.7 5000 typ host",
+            "candidate:1 1 tcp 1 10.0.0.7 9 typ host tcptype active",
+        ] {
+            assert_eq!(Candidate::parse(text), Ok(Candidate::Pointless), "{text}");
+        }
+        let two_lines = format!("{HOST} x\na=fingerprint:evil");
+        for text in ["", "hello", "candidate:1", "candidate:1 1 udp x 10.0.0.7 5000 typ host", &two_lines] {
+            assert_eq!(Candidate::parse(text), Err(NetError::Candidate), "{text}");
+        }
+    }
+}
