@@ -125,6 +125,8 @@ pub struct View {
     /// The pointer's or keyboard's last sign of life, for fading controls.
     pub stirred: Instant,
     pub server: Option<ServerDraft>,
+    /// A text field had the focus at the end of the last pass.
+    pub typing: bool,
     /// When the window opened; the phase of the waiting dots.
     pub started: Instant,
 }
@@ -155,6 +157,7 @@ impl View {
             declined: Vec::new(),
             stirred: now,
             server: None,
+            typing: false,
             started: now,
         }
     }

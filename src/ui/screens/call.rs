@@ -163,9 +163,9 @@ fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let hovered = response.hovered() || ui.rect_contains_pointer(rect);
     response.on_hover_cursor(cursor);
     if hovered && scene.view.drag.is_none() {
-        let place = Rect::from_min_size(rect.right_top() + vec2(-40.0, 8.0), egui::Vec2::splat(32.0));
+        let place = Rect::from_min_size(rect.right_top() + vec2(-48.0, 4.0), egui::Vec2::splat(44.0));
         ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-            let hide = RoundButton::new(icons::VISIBILITY_OFF, "Hide your picture").key("P").diameter(32.0);
+            let hide = RoundButton::new(icons::VISIBILITY_OFF, "Hide your picture").key("P");
             if hide.on_picture().show(ui).clicked() {
                 scene.view.own_hidden = true;
             }

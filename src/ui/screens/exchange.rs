@@ -61,6 +61,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let margin = if roomy { 24 } else { 16 };
     Frame::new().inner_margin(Margin::symmetric(margin, 12)).show(ui, |ui| {
         top_bar(ui, scene, |ui, scene| {
+            // The label, not the edge of the button, stands in line with what is below.
+            ui.add_space(-12.0);
             let hint = "Give up this call (Esc)";
             if Button::new(Look::Quiet, "Cancel").icon(icons::ARROW_BACK).hint(hint).show(ui).clicked() {
                 scene.act(Act::Cancel);
@@ -227,7 +229,8 @@ fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
         } else {
             (Look::Primary, icons::CONTENT_COPY)
         };
-        pressed = Button::new(look, label).icon(icon).width(button).hint("Copy (Ctrl+C)").show(ui).clicked();
+        let copy = Button::new(look, label).name("Copy").icon(icon).width(button).hint("Copy (Ctrl+C)");
+        pressed = copy.show(ui).clicked();
     });
     if pressed {
         scene.act(Act::Copy(Copied::Code));
@@ -344,7 +347,7 @@ fn full_code(ui: &mut Ui, scene: &mut Scene<'_>) {
     });
     let copied = scene.view.just_copied(Copied::Full, scene.now);
     let (label, icon) = if copied { ("Copied", icons::CHECK) } else { ("Copy JSON", icons::CONTENT_COPY) };
-    if Button::new(Look::Secondary, label).icon(icon).show(ui).clicked() {
+    if Button::new(Look::Secondary, label).name("Copy JSON").icon(icon).show(ui).clicked() {
         scene.act(Act::Copy(Copied::Full));
     }
 }

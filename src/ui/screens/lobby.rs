@@ -137,7 +137,7 @@ pub(super) fn offer(ui: &mut Ui, scene: &mut Scene<'_>) {
             ui.set_width(width);
             ui.label(RichText::new(words).font(theme::semibold(15.0)));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let close = RoundButton::new(icons::CLOSE, "Not this one").diameter(32.0).look(Look::Quiet);
+                let close = RoundButton::new(icons::CLOSE, "Not this one").look(Look::Quiet);
                 if close.show(ui).clicked() {
                     scene.act(Act::DropOffer);
                 }

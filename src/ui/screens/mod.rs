@@ -12,7 +12,7 @@ pub mod settings;
 pub mod statistics;
 
 use super::icons;
-use super::theme::{self, palette};
+use super::theme;
 use super::view::{Overlay, Scene};
 use super::widgets::{Look, RoundButton};
 use eframe::egui::{self, Align, Layout, RichText, Ui};
@@ -26,6 +26,7 @@ fn top_bar(ui: &mut Ui, scene: &mut Scene<'_>, left: impl FnOnce(&mut Ui, &mut S
         ui.set_min_height(theme::TARGET);
         left(ui, scene);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.add_space(-10.0);
             if RoundButton::new(icons::HELP, "Help").key("?").look(Look::Quiet).show(ui).clicked() {
                 scene.view.overlay = Overlay::Help;
             }
@@ -43,9 +44,8 @@ fn top_bar(ui: &mut Ui, scene: &mut Scene<'_>, left: impl FnOnce(&mut Ui, &mut S
 
 /// The mark and the name of the program.
 fn brand(ui: &mut Ui) {
-    let (rect, _) = ui.allocate_exact_size(egui::vec2(34.0, 34.0), egui::Sense::hover());
-    let accent = palette(ui).accent;
-    theme::paint_mark(ui.painter(), rect, accent);
+    let (rect, _) = ui.allocate_exact_size(egui::vec2(36.0, 36.0), egui::Sense::hover());
+    theme::paint_mark(ui, rect);
     ui.label(RichText::new("Twocan").font(theme::semibold(19.0)));
 }
 

@@ -39,10 +39,10 @@ fn start_a_call_and_paste_the_reply() {
     assert_eq!(asked(&mut rig), ["start"]);
     let code = rig.invite_out();
     assert_eq!(rig.clipboard.text(), code.text.0, "the invite is copied at once");
-    assert!(rig.shows("Copied") && rig.shows("Send the invite in any chat"));
+    assert!(rig.shows("It is in your clipboard.") && rig.shows("Send the invite in any chat"));
     rig.wait(Duration::from_secs(5));
     rig.clipboard.put("something else");
-    rig.click("Copy again");
+    rig.click("Copy");
     assert_eq!(rig.clipboard.text(), code.text.0);
     rig.clipboard.put("the reply");
     rig.click("Paste");
@@ -195,6 +195,18 @@ fn letters_are_letters_while_one_types() {
     rig.key(Key::Escape);
     rig.key(Key::S);
     assert_eq!(asked(&mut rig), ["start"]);
+}
+
+#[test]
+fn escape_leaves_a_field_before_it_leaves_the_screen() {
+    let mut rig = Rig::new();
+    rig.click("Join a call");
+    rig.harness.get_by_label("Code of the other side").focus();
+    rig.settle();
+    rig.key(Key::Escape);
+    assert!(rig.shows("Paste the invite you were sent"));
+    rig.key(Key::Escape);
+    assert!(rig.shows("Start a call"));
 }
 
 #[test]

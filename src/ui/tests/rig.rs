@@ -65,6 +65,7 @@ impl Clipboard for FakeClipboard {
 pub struct Setup {
     pub theme: Theme,
     pub size: (f32, f32),
+    pub scale: f32,
     pub settings: Settings,
     pub settings_path: Option<PathBuf>,
     pub options: WindowOptions,
@@ -77,6 +78,7 @@ impl Default for Setup {
         Self {
             theme: Theme::Dark,
             size: (1180.0, 720.0),
+            scale: 1.0,
             settings,
             settings_path: None,
             options: WindowOptions::default(),
@@ -105,14 +107,14 @@ impl Rig {
         let clipboard = FakeClipboard::default();
         let clock = Rc::new(Cell::new(Instant::now()));
         let (their_clipboard, their_clock) = (clipboard.clone(), Rc::clone(&clock));
-        let Setup { theme, size, mut settings, settings_path, options } = setup;
+        let Setup { theme, size, scale, mut settings, settings_path, options } = setup;
         settings.theme = match theme {
             Theme::Dark => crate::settings::Theme::Dark,
             Theme::Light => crate::settings::Theme::Light,
         };
         let harness = Harness::builder()
             .with_size(egui::vec2(size.0, size.1))
-            .with_pixels_per_point(1.0)
+            .with_pixels_per_point(scale)
             .with_theme(theme)
             .with_render_cursor(false)
             .wgpu()

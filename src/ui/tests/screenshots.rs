@@ -239,7 +239,10 @@ fn give_up(rig: &mut Rig) {
 }
 
 fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) {
-    let mut rig = Rig::with(Setup { theme, size, ..Setup::default() });
+    // As a large window is scaled (`App::fit_scale`).
+    let scale = if size.0 > 2000.0 { 1.5 } else { 1.0 };
+    let size = (size.0 / scale, size.1 / scale);
+    let mut rig = Rig::with(Setup { theme, size, scale, ..Setup::default() });
     scene(&mut rig);
     // Messages that pass by are not what the picture is about.
     rig.wait(Duration::from_secs(if name == "reconnecting" { 0 } else { 4 }));
