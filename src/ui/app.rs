@@ -178,7 +178,7 @@ impl App {
 
     fn take_answer(&mut self, answer: Answer, now: Instant) {
         match answer {
-            Answer::Text(Purpose::Paste | Purpose::PasteCandidate, text) => self.submit(text.0),
+            Answer::Text(Purpose::Paste, text) => self.submit(text.0),
             Answer::Text(Purpose::Look, text) => self.consider(text),
             Answer::Copied(what) => self.view.copied = Some((what, now)),
             Answer::Failed(sentence) => self.toasts.add(Tone::Trouble, sentence, now),

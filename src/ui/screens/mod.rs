@@ -1,6 +1,7 @@
 //! The screens. Each is one function that shows a [`Scene`](super::view::Scene).
 
 pub mod call;
+mod code_details;
 pub mod devices;
 pub mod ended;
 pub mod exchange;

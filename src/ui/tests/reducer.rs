@@ -54,7 +54,7 @@ fn a_call_from_start_to_end() {
     assert_eq!(model.lasted, Some(Duration::from_secs(60)));
     assert_eq!(model.remote_name(), "Ann", "the last screen still knows who it was");
     model.reduce(Event::Call(CallState::Gathering(Kind::Reply)), at(70));
-    assert_eq!((model.remote_name(), model.lasted, model.side), ("Guest", None, Some(Kind::Reply)));
+    assert_eq!((model.remote_name(), model.lasted), ("Guest", None));
 }
 
 #[test]

@@ -66,7 +66,8 @@ fn devices(rig: &mut Rig) {
         (DeviceKind::Microphone, "Built-in Microphone"),
         (DeviceKind::Speaker, "Built-in Speakers"),
     ] {
-        rig.say(Event::Opened { kind, name: name.into(), picture: None });
+        let picture = (kind == DeviceKind::Camera).then_some((crate::units::Resolution::HD, 30.0));
+        rig.say(Event::Opened { kind, name: name.into(), picture });
     }
 }
 
