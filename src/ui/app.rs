@@ -51,6 +51,8 @@ pub struct App {
     awake: Awake,
     title: String,
     focused: bool,
+    /// What the size of the window alone makes of the scale; the user's Ctrl+Plus comes on top.
+    scale: f32,
 }
 
 impl App {
@@ -95,6 +97,7 @@ impl App {
             awake: Awake::default(),
             title: String::new(),
             focused: false,
+            scale: 1.0,
         }
     }
 
@@ -129,6 +132,7 @@ impl App {
                     self.view.field.clear();
                     self.view.offer = None;
                 }
+                Effect::NewCall => self.view.new_call(),
                 Effect::Dismiss => self.engine.send(Command::Dismiss),
                 Effect::StayAwake(awake) => self.awake.set(awake),
             }
@@ -174,7 +178,7 @@ impl App {
 
     fn take_answer(&mut self, answer: Answer, now: Instant) {
         match answer {
-            Answer::Text(Purpose::Paste | Purpose::PasteCandidate, text) => self.submit(text.0),
+            Answer::Text(Purpose::Paste, text) => self.submit(text.0),
             Answer::Text(Purpose::Look, text) => self.consider(text),
             Answer::Copied(what) => self.view.copied = Some((what, now)),
             Answer::Failed(sentence) => self.toasts.add(Tone::Trouble, sentence, now),
@@ -311,6 +315,16 @@ impl App {
         }
     }
 
+    /// On a large screen everything grows, so that it is not lost in the middle.
+    fn fit_scale(&mut self, ctx: &egui::Context) {
+        let zoom = ctx.zoom_factor();
+        let scale = scale_for(ctx.content_rect().size() * zoom);
+        if scale != self.scale {
+            ctx.set_zoom_factor(zoom * scale / self.scale);
+            self.scale = scale;
+        }
+    }
+
     fn show_title(&mut self, ctx: &egui::Context) {
         let state = wording::title(self.model.call, self.model.remote_name());
         let dash = if state.is_empty() { "" } else { " – " };
@@ -355,11 +369,10 @@ impl App {
             Overlay::ConfirmCancel => scene.view.overlay = Overlay::None,
         }
         self.toasts.show(ui, now);
-        if let Some((_, at)) = self.view.copied {
-            match View::COPIED.checked_sub(now.saturating_duration_since(at)) {
-                Some(left) => ui.ctx().request_repaint_after(left + Duration::from_millis(1)),
-                None => self.view.copied = None,
-            }
+        self.view.typing = ui.ctx().text_edit_focused();
+        let copied = self.view.copied.map(|(_, at)| now.saturating_duration_since(at));
+        if let Some(left) = copied.and_then(|since| View::COPIED.checked_sub(since)) {
+            ui.ctx().request_repaint_after(left + Duration::from_millis(1));
         }
         acts
     }
@@ -377,6 +390,7 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.waker.painted();
         self.look_when_focused(ui.ctx());
+        self.fit_scale(ui.ctx());
         let acts = self.show(ui);
         if !acts.is_empty() {
             ui.ctx().request_repaint();
@@ -398,10 +412,41 @@ impl eframe::App for App {
     }
 }
 
+/// The scale for a window of this size in unscaled points. In steps: while a window is resized, text that changes
+/// all the time would be restless.
+fn scale_for(size: egui::Vec2) -> f32 {
+    match (size.x / 1280.0).min(size.y / 720.0) {
+        times if times < 1.45 => 1.0,
+        times if times < 1.9 => 1.25,
+        times if times < 2.6 => 1.5,
+        _ => 2.0,
+    }
+}
+
 fn preference(theme: Theme) -> ThemePreference {
     match theme {
         Theme::System => ThemePreference::System,
         Theme::Dark => ThemePreference::Dark,
         Theme::Light => ThemePreference::Light,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scale_for;
+    use eframe::egui::vec2;
+
+    #[test]
+    fn large_windows_are_scaled_up() {
+        for (size, scale) in [
+            ((640.0, 480.0), 1.0),
+            ((1180.0, 720.0), 1.0),
+            ((1920.0, 1080.0), 1.25),
+            ((2560.0, 1440.0), 1.5),
+            ((3840.0, 2160.0), 2.0),
+            ((3840.0, 480.0), 1.0),
+        ] {
+            assert_eq!(scale_for(vec2(size.0, size.1)), scale, "{size:?}");
+        }
     }
 }

@@ -11,8 +11,6 @@ use crossbeam_channel::{Receiver, Sender};
 pub enum Purpose {
     /// The user pressed Paste.
     Paste,
-    /// As [`Self::Paste`], but only a single ICE candidate is wanted.
-    PasteCandidate,
     /// The window came to the front: is there a code to offer?
     Look,
 }

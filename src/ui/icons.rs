@@ -24,6 +24,7 @@ icons! {
     CONTENT_COPY = "\u{e14d}",
     CONTENT_PASTE = "\u{e14f}",
     DELETE = "\u{e92e}",
+    EDIT = "\u{f097}",
     ERROR = "\u{f8b6}",
     EXPAND_LESS = "\u{e5ce}",
     EXPAND_MORE = "\u{e5cf}",

@@ -10,7 +10,8 @@ const SETTINGS: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key
 
 /// Carries out the keys of this pass; runs before the screen is shown.
 pub fn handle(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
-    let typing = ctx.text_edit_focused();
+    // Esc has taken the focus from a field before this runs; it must not go a step back besides.
+    let typing = ctx.text_edit_focused() || scene.view.typing;
     if screen == Screen::Broken {
         return;
     }
@@ -32,7 +33,6 @@ pub fn handle(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
     if pressed(ctx, Key::F11) && screen == Screen::Call {
         scene.act(Act::ToggleFullscreen);
     }
-    // In a text field Esc leaves the field, and egui has done that already.
     if !typing && pressed(ctx, Key::Escape) {
         escape(ctx, scene, screen);
     }

@@ -3,7 +3,6 @@
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
-use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason};
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
@@ -41,8 +40,6 @@ impl DeviceStatus {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub call: CallState,
-    /// What we hold in this exchange: the invite's side or the reply's. Stays until the next call, for *Call again*.
-    pub side: Option<Kind>,
     pub code: Option<OwnCode>,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
@@ -70,7 +67,6 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             call: CallState::Idle,
-            side: None,
             code: None,
             refusal: None,
             candidates_added: 0,
@@ -102,6 +98,8 @@ pub enum Effect {
     Toast(Tone, String),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
+    /// Nothing of an earlier call may show in the window.
+    NewCall,
     /// Nobody has to be told that he himself went back: straight to the lobby.
     Dismiss,
     /// Keep the screen awake, or let it sleep again.
@@ -144,7 +142,6 @@ impl Model {
             Event::Call(state) => self.enter(state, now),
             Event::Code(code) => {
                 let first = self.code.is_none();
-                self.side = Some(code.kind);
                 self.code = Some(*code);
                 if first { vec![Effect::CopyCode, Effect::ClearField] } else { Vec::new() }
             }
@@ -200,17 +197,13 @@ impl Model {
                 self.forget_call();
                 effects.push(Effect::ClearField);
             }
-            CallState::Gathering(kind) => {
+            CallState::Gathering(_) => {
                 self.forget_call();
-                self.side = Some(kind);
                 effects.push(Effect::RemotePicture(None));
                 effects.push(Effect::ClearField);
+                effects.push(Effect::NewCall);
             }
-            CallState::WaitingForReply => self.side = Some(Kind::Invite),
-            CallState::Connecting { own, .. } => {
-                self.side = Some(own);
-                effects.push(Effect::ClearField);
-            }
+            CallState::Connecting { .. } => effects.push(Effect::ClearField),
             CallState::InCall { .. } => {
                 if !before.in_call() {
                     effects.push(Effect::ClearField);
@@ -220,7 +213,7 @@ impl Model {
                     effects.push(Effect::Toast(Tone::Good, "The connection is back.".into()));
                 }
             }
-            CallState::Reconnecting { .. } => {}
+            CallState::WaitingForReply | CallState::Reconnecting { .. } => {}
             CallState::Ended(reason) => {
                 self.lasted = match before {
                     CallState::InCall { since: started } | CallState::Reconnecting { started, .. } => {

@@ -115,21 +115,23 @@ pub fn paint_icon(painter: &egui::Painter, center: egui::Pos2, icon: Icon, size:
     painter.galley(center - offset, galley, color);
 }
 
-/// The program's mark: two cans and the string between them.
-pub fn paint_mark(painter: &egui::Painter, rect: egui::Rect, color: Color32) {
-    let at = |x: f32, y: f32| rect.min + vec2(x, y) * (rect.width() / 32.0);
-    let thickness = rect.width() / 32.0 * 2.6;
-    for x in [2.5, 19.5] {
-        let can = egui::Rect::from_min_max(at(x, 4.0), at(x + 10.0, 17.0));
-        painter.rect_filled(can, thickness, color);
+/// Paints the program's mark: two cans on a string.
+pub fn paint_mark(ui: &egui::Ui, rect: egui::Rect) {
+    let id = egui::Id::unique("the program's mark");
+    let loaded = ui.data(|data| data.get_temp::<egui::TextureHandle>(id));
+    let texture = loaded.or_else(|| {
+        let icon =
+            eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icons/twocan-64.png")).ok()?;
+        let size = [icon.width as usize, icon.height as usize];
+        let image = egui::ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
+        let texture = ui.ctx().load_texture("mark", image, egui::TextureOptions::LINEAR);
+        ui.data_mut(|data| data.insert_temp(id, texture.clone()));
+        Some(texture)
+    });
+    if let Some(texture) = texture {
+        let whole = egui::Rect::from_min_max(egui::Pos2::ZERO, egui::pos2(1.0, 1.0));
+        ui.painter().image(texture.id(), rect, whole, Color32::WHITE);
     }
-    let string = egui::epaint::CubicBezierShape::from_points_stroke(
-        [at(7.5, 17.0), at(7.5, 32.0), at(24.5, 32.0), at(24.5, 17.0)],
-        false,
-        Color32::TRANSPARENT,
-        Stroke::new(thickness, color),
-    );
-    painter.add(string);
 }
 
 /// Fonts and styles of both themes; once per context.

@@ -117,7 +117,7 @@ pub struct View {
     pub own_hidden: bool,
     /// While our own picture is dragged: from the pointer to its corner.
     pub drag: Option<Vec2>,
-    /// What was copied last, and when: the button says so for a moment.
+    /// What was copied last in this call, and when: the button says so for a moment.
     pub copied: Option<(Copied, Instant)>,
     pub offer: Option<Offer>,
     /// Codes that were offered and turned down, or are our own: not offered again. The newest is last.
@@ -125,6 +125,8 @@ pub struct View {
     /// The pointer's or keyboard's last sign of life, for fading controls.
     pub stirred: Instant,
     pub server: Option<ServerDraft>,
+    /// A text field had the focus at the end of the last pass.
+    pub typing: bool,
     /// When the window opened; the phase of the waiting dots.
     pub started: Instant,
 }
@@ -155,6 +157,7 @@ impl View {
             declined: Vec::new(),
             stirred: now,
             server: None,
+            typing: false,
             started: now,
         }
     }
@@ -174,6 +177,14 @@ impl View {
         }
     }
 
+    /// Forgets what belongs to one call only.
+    pub fn new_call(&mut self) {
+        self.copied = None;
+        self.details = false;
+        self.candidate.clear();
+        self.fill = None;
+    }
+
     /// This text in the clipboard is never offered.
     pub fn decline(&mut self, text: String) {
         if self.declined.len() == Self::DECLINED {
@@ -184,6 +195,11 @@ impl View {
 
     pub fn is_declined(&self, text: &str) -> bool {
         self.declined.iter().any(|declined| declined.0.trim() == text.trim())
+    }
+
+    /// Is this what was copied last?
+    pub fn copied_before(&self, what: Copied) -> bool {
+        self.copied.is_some_and(|(copied, _)| copied == what)
     }
 
     /// Was this copied just now?

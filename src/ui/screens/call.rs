@@ -137,7 +137,7 @@ fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let response = ui.interact(rect, id, Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Your picture"));
     if response.drag_started() {
-        scene.view.drag = ui.ctx().pointer_interact_pos().map(|pointer| rect.min - pointer);
+        scene.view.drag = ui.input(|input| input.pointer.press_origin()).map(|pressed| rect.min - pressed);
     }
     if response.drag_stopped() {
         scene.view.drag = None;
@@ -163,10 +163,10 @@ fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let hovered = response.hovered() || ui.rect_contains_pointer(rect);
     response.on_hover_cursor(cursor);
     if hovered && scene.view.drag.is_none() {
-        let place = Rect::from_min_size(rect.right_top() + vec2(-40.0, 8.0), egui::Vec2::splat(32.0));
+        let place = Rect::from_min_size(rect.right_top() + vec2(-48.0, 4.0), egui::Vec2::splat(44.0));
         ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-            let hide = RoundButton::new(icons::VISIBILITY_OFF, "Hide your picture").key("P").diameter(32.0);
-            if hide.on_picture(false).show(ui).clicked() {
+            let hide = RoundButton::new(icons::VISIBILITY_OFF, "Hide your picture").key("P");
+            if hide.on_picture().show(ui).clicked() {
                 scene.view.own_hidden = true;
             }
         });
@@ -213,19 +213,15 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 response.on_hover_text("Encrypted from end to end");
             });
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if RoundButton::new(icons::HELP, "Help").key("?").on_picture(false).show(ui).clicked() {
+                if RoundButton::new(icons::HELP, "Help").key("?").on_picture().show(ui).clicked() {
                     scene.view.overlay = Overlay::Help;
                 }
-                if RoundButton::new(icons::SETTINGS, "Settings")
-                    .key("Ctrl+,")
-                    .on_picture(false)
-                    .show(ui)
-                    .clicked()
+                if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").on_picture().show(ui).clicked()
                 {
                     scene.view.overlay = Overlay::Settings;
                 }
                 if scene.view.own_hidden {
-                    let show = RoundButton::new(icons::PIP, "Show your picture").key("P").on_picture(false);
+                    let show = RoundButton::new(icons::PIP, "Show your picture").key("P").on_picture();
                     if show.show(ui).clicked() {
                         scene.view.own_hidden = false;
                     }
@@ -245,8 +241,16 @@ fn banner(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
 /// Whoever talks while muted is told.
 fn muted_hint(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
     if scene.model.microphone_muted && widgets::speaks(scene.model.microphone_level) {
-        let top = stage.bottom() - BAR.y - MARGIN - 48.0;
-        pill(ui, stage, top, icons::MIC_OFF, DARK.trouble, "You are muted. Press M to be heard.");
+        // Under the line about the connection, where there is one.
+        let top = if matches!(scene.model.call, CallState::Reconnecting { .. }) { 152.0 } else { 84.0 };
+        pill(
+            ui,
+            stage,
+            stage.top() + top,
+            icons::MIC_OFF,
+            DARK.trouble,
+            "You are muted. Press M to be heard.",
+        );
     }
 }
 
@@ -265,29 +269,24 @@ fn pill(ui: &mut Ui, stage: Rect, top: f32, icon: Icon, color: Color32, words: &
 fn control_bar(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let center = pos2(stage.center().x, stage.bottom() - MARGIN - BAR.y / 2.0);
     let rect = Rect::from_center_size(center, BAR);
-    ui.painter().rect_filled(rect, BAR.y / 2.0, SCRIM);
+    ui.painter().rect_filled(rect, BAR.y / 2.0, Color32::from_black_alpha(190));
     let inside = rect.shrink(10.0);
     ui.scope_builder(egui::UiBuilder::new().max_rect(inside), |ui| {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = BUTTON_GAP;
-            microphone_switch(ui, scene, BUTTON);
-            camera_switch(ui, scene, BUTTON);
+            microphone_switch(ui, scene, BUTTON, true);
+            camera_switch(ui, scene, BUTTON, true);
             let (icon, name) = if scene.view.fullscreen {
                 (icons::FULLSCREEN_EXIT, "Leave full screen")
             } else {
                 (icons::FULLSCREEN, "Full screen")
             };
-            if RoundButton::new(icon, name).key("F").diameter(BUTTON).on_picture(false).show(ui).clicked() {
+            if RoundButton::new(icon, name).key("F").diameter(BUTTON).on_bar(false).show(ui).clicked() {
                 scene.act(Act::ToggleFullscreen);
             }
             let name = if scene.view.statistics { "Hide details" } else { "Details" };
-            if RoundButton::new(icons::STATS, name)
-                .key("D")
-                .diameter(BUTTON)
-                .on_picture(false)
-                .show(ui)
-                .clicked()
-            {
+            let lit = scene.view.statistics;
+            if RoundButton::new(icons::STATS, name).key("D").diameter(BUTTON).on_bar(lit).show(ui).clicked() {
                 scene.view.statistics = !scene.view.statistics;
             }
             ui.add_space(HANG_UP_GAP);

@@ -9,6 +9,9 @@ use crate::ui::widgets::{self, Button, Look};
 use crate::ui::wording;
 use eframe::egui::{self, Frame, Margin, Ui, vec2};
 
+/// Width of each of the two buttons.
+const BUTTON: f32 = 150.0;
+
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let CallState::Ended(reason) = scene.model.call else { return };
     let (title, advice) = wording::ended(reason, scene.model.remote_name());
@@ -22,10 +25,12 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     page(ui, scene, (icon, trouble), title, &advice, |ui, scene| {
         ui.horizontal(|ui| {
-            if Button::new(Look::Primary, "Call again").icon(icons::CALL).show(ui).clicked() {
+            let again = Button::new(Look::Primary, "Call again").icon(icons::CALL).width(BUTTON);
+            if again.show(ui).clicked() {
                 scene.act(Act::StartCall);
             }
-            if Button::new(Look::Secondary, "Back").hint("Back to the start (Esc)").show(ui).clicked() {
+            let back = Button::new(Look::Secondary, "Back").hint("Back to the start (Esc)").width(BUTTON);
+            if back.show(ui).clicked() {
                 scene.act(Act::Back);
             }
         });
@@ -36,7 +41,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
 pub fn broken(ui: &mut Ui, scene: &mut Scene<'_>) {
     let advice = "The part of Twocan that holds calls has stopped. Close this window and start Twocan again.";
     page(ui, scene, (icons::ERROR, true), "Twocan has to be restarted", advice, |ui, scene| {
-        if Button::new(Look::Primary, "Close").show(ui).clicked() {
+        if Button::new(Look::Primary, "Close").width(2.0 * BUTTON + 8.0).show(ui).clicked() {
             scene.act(Act::Close);
         }
     });
@@ -54,16 +59,18 @@ fn page(
         top_bar(ui, scene, |ui, _| brand(ui));
         centered(ui, 440.0, |ui| {
             let colors = palette(ui);
-            let (rect, _) = ui.allocate_exact_size(vec2(72.0, 72.0), egui::Sense::hover());
-            let color = if trouble { colors.warning } else { colors.muted };
-            ui.painter().circle_filled(rect.center(), 36.0, colors.raised);
-            theme::paint_icon(ui.painter(), rect.center(), icon, 34.0, color);
-            ui.add_space(12.0);
-            widgets::headline(ui, title, 28.0);
-            ui.add(egui::Label::new(egui::RichText::new(advice).color(colors.muted)).wrap());
-            ui.add_space(16.0);
-            buttons(ui, scene);
-            ui.add_space(48.0);
+            ui.vertical_centered(|ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(80.0, 80.0), egui::Sense::hover());
+                let color = if trouble { colors.warning } else { colors.muted };
+                ui.painter().circle_filled(rect.center(), 40.0, colors.raised);
+                theme::paint_icon(ui.painter(), rect.center(), icon, 38.0, color);
+                ui.add_space(16.0);
+                widgets::headline(ui, title, 28.0);
+                ui.add_space(4.0);
+                ui.add(egui::Label::new(egui::RichText::new(advice).color(colors.muted)).wrap());
+                ui.add_space(24.0);
+                ui.allocate_ui(vec2(2.0 * BUTTON + 8.0, theme::TARGET), |ui| buttons(ui, scene));
+            });
         });
     });
 }

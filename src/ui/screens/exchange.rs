@@ -1,6 +1,6 @@
 //! Two codes change hands: ours goes out, theirs comes in. Both sides see the same two steps, in their own order.
 
-use super::{ROOMY, centered, lobby, own_picture, top_bar};
+use super::{ROOMY, centered, code_details, lobby, low_row, own_picture, top_bar};
 use crate::invite::Kind;
 use crate::room::call::CallState;
 use crate::ui::clipboard::{Copied, Purpose};
@@ -61,6 +61,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let margin = if roomy { 24 } else { 16 };
     Frame::new().inner_margin(Margin::symmetric(margin, 12)).show(ui, |ui| {
         top_bar(ui, scene, |ui, scene| {
+            // The label, not the edge of the button, stands in line with what is below.
+            ui.add_space(-12.0);
             let hint = "Give up this call (Esc)";
             if Button::new(Look::Quiet, "Cancel").icon(icons::ARROW_BACK).hint(hint).show(ui).clicked() {
                 scene.act(Act::Cancel);
@@ -72,12 +74,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         let width = if beside { steps_width + 48.0 + picture } else { steps_width };
         centered(ui, width, |ui| {
             let steps = |ui: &mut Ui, scene: &mut Scene<'_>| {
-                widgets::headline(ui, title, if roomy { 28.0 } else { 22.0 });
-                next_sentence(ui, scene, stage, next);
+                headline(ui, scene, stage, title, if roomy { 28.0 } else { 22.0 });
+                let color = palette(ui).muted;
+                ui.add(egui::Label::new(RichText::new(next).color(color)).wrap());
                 ui.add_space(if roomy { 12.0 } else { 4.0 });
                 lobby::offer(ui, scene);
                 both_steps(ui, scene, stage);
-                details(ui, scene);
+                code_details::show(ui, scene);
             };
             if beside {
                 ui.horizontal_top(|ui| {
@@ -92,8 +95,6 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                         let size = vec2(picture, (picture * 9.0 / 16.0).round());
                         let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
                         own_picture::show(ui, scene, rect);
-                        ui.add_space(4.0);
-                        widgets::quiet(ui, "This is what the other side will see.");
                     });
                 });
             } else {
@@ -103,12 +104,12 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     });
 }
 
-fn next_sentence(ui: &mut Ui, scene: &Scene<'_>, stage: Stage, next: &str) {
-    let busy = matches!(stage, Stage::Making(_) | Stage::Connecting | Stage::ReplyOut);
-    let color = palette(ui).muted;
-    ui.horizontal_wrapped(|ui| {
-        ui.add(egui::Label::new(RichText::new(next).color(color)).wrap());
-        if busy {
+/// The title; dots beside it while something is under way.
+fn headline(ui: &mut Ui, scene: &Scene<'_>, stage: Stage, title: &str, size: f32) {
+    low_row(ui, size, |ui| {
+        ui.spacing_mut().item_spacing.x = 16.0;
+        widgets::headline(ui, title, size);
+        if matches!(stage, Stage::Making(_) | Stage::Connecting | Stage::ReplyOut) {
             widgets::waiting_dots(ui, scene.now, scene.view.started);
         }
     });
@@ -163,7 +164,7 @@ fn step(ui: &mut Ui, number: u8, progress: Progress, title: &str, add: impl FnOn
     let colors = palette(ui);
     widgets::card(colors).inner_margin(Margin::same(16)).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        ui.horizontal(|ui| {
+        low_row(ui, 28.0, |ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(28.0, 28.0), egui::Sense::hover());
             let (fill, ink) = match progress {
                 Progress::Later => (colors.raised, colors.muted),
@@ -194,10 +195,15 @@ fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
     };
     let text = &code.text.0;
     let copied = scene.view.just_copied(Copied::Code, scene.now);
+    let before = scene.view.copied_before(Copied::Code);
     let mut pressed = false;
     ui.horizontal(|ui| {
-        let label = if copied { "Copied" } else { "Copy" };
-        let button = 112.0;
+        let label = match (copied, before) {
+            (true, _) => "Copied",
+            (false, true) => "Copy again",
+            (false, false) => "Copy",
+        };
+        let button = 136.0;
         let width = ui.available_width() - button - 8.0;
         let (rect, response) = ui.allocate_exact_size(vec2(width, TARGET), egui::Sense::hover());
         let name = if kind == Kind::Invite { "Your invite" } else { "Your reply" };
@@ -216,17 +222,23 @@ fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
             theme::mono(13.0),
             colors.text,
         );
-        let (look, icon) =
-            if copied { (Look::Secondary, icons::CHECK) } else { (Look::Primary, icons::CONTENT_COPY) };
-        pressed = Button::new(look, label).icon(icon).width(button).hint("Copy (Ctrl+C)").show(ui).clicked();
+        let (look, icon) = if copied {
+            (Look::Secondary, icons::CHECK)
+        } else if before {
+            (Look::Secondary, icons::CONTENT_COPY)
+        } else {
+            (Look::Primary, icons::CONTENT_COPY)
+        };
+        let copy = Button::new(look, label).name("Copy").icon(icon).width(button).hint("Copy (Ctrl+C)");
+        pressed = copy.show(ui).clicked();
     });
     if pressed {
         scene.act(Act::Copy(Copied::Code));
     }
-    let sentence = if copied {
-        "It is in your clipboard: paste it into any chat or mail."
+    let sentence = if before {
+        "It is in your clipboard. Paste it into any chat or mail."
     } else {
-        "The code is one line of text. It holds no password, only how to reach this window."
+        "One line of text that says how to reach this window."
     };
     widgets::quiet(ui, sentence);
 }
@@ -250,16 +262,14 @@ fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
     let mut submitted = None;
     ui.horizontal(|ui| {
         let typed = !scene.view.field.trim().is_empty();
-        let button = 112.0;
+        let button = 136.0;
         let width = ui.available_width() - button - 8.0;
         let field = widgets::text_field(ui, &mut scene.view.field, hint, width, usize::MAX);
         field.widget_info(|| {
-            egui::WidgetInfo::text_edit(
-                true,
-                scene.view.field.clone(),
-                scene.view.field.clone(),
-                "Code of the other side",
-            )
+            let text = &scene.view.field;
+            let mut info = egui::WidgetInfo::text_edit(true, text, text, hint);
+            info.label = Some("Code of the other side".into());
+            info
         });
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         // A code that is pasted into the field is meant: no second press is needed.
@@ -285,113 +295,6 @@ fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
     if let Some(refusal) = &scene.model.refusal {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);
-    }
-}
-
-/// Base64 JSON and candidates, for peers that want them.
-fn details(ui: &mut Ui, scene: &mut Scene<'_>) {
-    if scene.model.code.is_none() {
-        return;
-    }
-    ui.add_space(4.0);
-    let open = scene.view.details;
-    let (icon, label) =
-        if open { (icons::EXPAND_LESS, "Hide details") } else { (icons::EXPAND_MORE, "Details") };
-    let hint = "The code as JSON, and each ICE candidate by itself";
-    if Button::new(Look::Quiet, label).icon(icon).hint(hint).show(ui).clicked() {
-        scene.view.details = !open;
-    }
-    if !open {
-        return;
-    }
-    let colors = palette(ui);
-    widgets::card(colors).inner_margin(Margin::same(16)).show(ui, |ui| {
-        ui.set_width(ui.available_width());
-        full_code(ui, scene);
-        ui.add_space(12.0);
-        candidates(ui, scene);
-        ui.add_space(12.0);
-        candidate_field(ui, scene);
-    });
-}
-
-fn full_code(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let Some(code) = &scene.model.code else { return };
-    let color = palette(ui).muted;
-    let above = ui.label(
-        RichText::new("The code as base64 of JSON, as browsers and examples take it")
-            .font(theme::semibold(14.0)),
-    );
-    let mut text = code.full.0.as_str();
-    egui::ScrollArea::vertical().id_salt("full code").max_height(112.0).show(ui, |ui| {
-        let mut break_anywhere = |ui: &Ui, text: &dyn egui::TextBuffer, width: f32| {
-            let mut job =
-                egui::text::LayoutJob::simple(text.as_str().to_owned(), theme::mono(12.0), color, width);
-            job.wrap.break_anywhere = true;
-            ui.fonts_mut(|fonts| fonts.layout_job(job))
-        };
-        // `&str` cannot be changed: selected and copied only.
-        let edit =
-            egui::TextEdit::multiline(&mut text).desired_width(f32::INFINITY).layouter(&mut break_anywhere);
-        ui.add(edit).labelled_by(above.id);
-    });
-    let copied = scene.view.just_copied(Copied::Full, scene.now);
-    let (label, icon) = if copied { ("Copied", icons::CHECK) } else { ("Copy JSON", icons::CONTENT_COPY) };
-    if Button::new(Look::Secondary, label).icon(icon).show(ui).clicked() {
-        scene.act(Act::Copy(Copied::Full));
-    }
-}
-
-fn candidates(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let Some(code) = &scene.model.code else { return };
-    let count = code.candidates.len();
-    let ways =
-        if count == 1 { "1 way to reach you".to_owned() } else { format!("{count} ways to reach you") };
-    ui.label(RichText::new(format!("{ways} (ICE candidates)")).font(theme::semibold(14.0)));
-    let mut copy = None;
-    for (index, candidate) in code.candidates.iter().enumerate() {
-        ui.horizontal(|ui| {
-            let copied = scene.view.just_copied(Copied::Candidate(index), scene.now);
-            let icon = if copied { icons::CHECK } else { icons::CONTENT_COPY };
-            let name = format!("Copy candidate {}", index + 1);
-            if widgets::RoundButton::new(icon, &name).show(ui).clicked() {
-                copy = Some(index);
-            }
-            let text = RichText::new(&candidate.0).font(theme::mono(12.0)).color(palette(ui).muted);
-            ui.add(egui::Label::new(text).wrap());
-        });
-    }
-    if let Some(index) = copy {
-        scene.act(Act::Copy(Copied::Candidate(index)));
-    }
-}
-
-fn candidate_field(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let above = ui.label(RichText::new("Add one of their candidates").font(theme::semibold(14.0)));
-    let mut submitted = None;
-    ui.horizontal(|ui| {
-        let button = 112.0;
-        let width = ui.available_width() - button - 8.0;
-        let hint = "candidate:…";
-        let field =
-            widgets::text_field(ui, &mut scene.view.candidate, hint, width, 2048).labelled_by(above.id);
-        let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-        let typed = !scene.view.candidate.trim().is_empty();
-        let (label, icon) = if typed { ("Add", icons::ADD) } else { ("Paste one", icons::CONTENT_PASTE) };
-        let pressed = Button::new(Look::Secondary, label).icon(icon).width(button).show(ui).clicked();
-        if typed && (pressed || entered) {
-            submitted = Some(std::mem::take(&mut scene.view.candidate));
-        } else if pressed {
-            scene.act(Act::Read(Purpose::PasteCandidate));
-        }
-    });
-    if let Some(text) = submitted {
-        scene.act(Act::Submit(text));
-    }
-    match scene.model.candidates_added {
-        0 => {}
-        1 => drop(widgets::quiet(ui, "1 candidate added.")),
-        added => drop(widgets::quiet(ui, format!("{added} candidates added."))),
     }
 }
 

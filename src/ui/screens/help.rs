@@ -58,11 +58,12 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
 
 fn line(ui: &mut Ui, keys: &str, what: &str) {
     let colors = palette(ui);
-    ui.horizontal(|ui| {
+    super::low_row(ui, 28.0, |ui| {
         ui.allocate_ui_with_layout(egui::vec2(190.0, 28.0), Layout::left_to_right(Align::Center), |ui| {
             ui.set_width(190.0);
             ui.spacing_mut().item_spacing.x = 6.0;
             for key in keys.split(", ") {
+                let key = if ui.ctx().os().is_mac() { key.replace("Ctrl+", "⌘") } else { key.to_owned() };
                 let frame =
                     Frame::new().fill(colors.raised).corner_radius(6).inner_margin(Margin::symmetric(8, 3));
                 frame.show(ui, |ui| ui.label(RichText::new(key).font(theme::semibold(13.0))));
@@ -101,7 +102,8 @@ pub(super) fn dialog(ui: &Ui, scene: &mut Scene<'_>, title: &str, add: impl FnOn
                 });
             });
             let room = size.y - 88.0;
-            egui::ScrollArea::vertical().max_height(room).auto_shrink([false, true]).show(ui, |ui| {
+            let scroll = egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room);
+            scroll.auto_shrink([false, true]).show(ui, |ui| {
                 let body = Frame::new().inner_margin(Margin { left: 24, right: 24, top: 0, bottom: 0 });
                 body.show(ui, |ui| {
                     ui.set_width(size.x - 48.0);

@@ -1,6 +1,6 @@
 //! The first screen: how one looks and sounds, and the two ways into a call.
 
-use super::{ROOMY, brand, centered, devices, own_picture, top_bar};
+use super::{ROOMY, brand, centered, devices, low_row, own_picture, top_bar};
 use crate::device::DeviceKind;
 use crate::invite::Kind;
 use crate::room::message::MAX_NAME;
@@ -75,7 +75,7 @@ fn meter(ui: &mut Ui, scene: &Scene<'_>, width: f32) {
     let muted = scene.model.microphone_muted;
     let level = if muted { 0.0 } else { scene.model.microphone_level };
     let icon = if muted { icons::MIC_OFF } else { icons::MIC };
-    ui.horizontal(|ui| {
+    low_row(ui, 18.0, |ui| {
         let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), egui::Sense::hover());
         theme::paint_icon(ui.painter(), rect.center(), icon, 16.0, colors.muted);
         widgets::level_meter(ui, level, width - 26.0)
@@ -105,7 +105,9 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     ui.add_space(if roomy { 12.0 } else { 4.0 });
     offer(ui, scene);
     let width = ui.available_width();
-    let start = Button::new(Look::Primary, "Start a call").icon(icons::VIDEO).below("Make an invite to send");
+    // One thing at a time is the thing to do.
+    let look = if scene.view.offer.is_some() { Look::Secondary } else { Look::Primary };
+    let start = Button::new(look, "Start a call").icon(icons::VIDEO).below("Make an invite to send");
     if start.width(width).hint("Start a call (S)").show(ui).clicked() {
         scene.act(Act::StartCall);
     }
@@ -135,7 +137,7 @@ pub(super) fn offer(ui: &mut Ui, scene: &mut Scene<'_>) {
             ui.set_width(width);
             ui.label(RichText::new(words).font(theme::semibold(15.0)));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let close = RoundButton::new(icons::CLOSE, "Not this one").diameter(32.0).look(Look::Quiet);
+                let close = RoundButton::new(icons::CLOSE, "Not this one").look(Look::Quiet);
                 if close.show(ui).clicked() {
                     scene.act(Act::DropOffer);
                 }

@@ -29,8 +29,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, rect: Rect) {
 fn placeholder(ui: &mut Ui, scene: &Scene<'_>, rect: Rect) {
     let colors = palette(ui);
     let diameter = (rect.height() * 0.32).clamp(48.0, 140.0);
+    let trouble = scene.model.device(DeviceKind::Camera).error().is_some() && !scene.model.camera_stopped;
+    // In a small picture a sentence about trouble needs the room of the letter.
+    let letter = !trouble || rect.height() >= 240.0;
     let center = rect.center() - vec2(0.0, rect.height() * 0.12);
-    widgets::avatar(ui.painter(), center, diameter, scene.own_name(), colors);
+    if letter {
+        widgets::avatar(ui.painter(), center, diameter, scene.own_name(), colors);
+    }
     let words = match (&scene.model.camera, scene.model.camera_stopped) {
         (_, true) => "Your camera is off".to_owned(),
         (DeviceStatus::Failed(error), false) => error.to_string(),
@@ -39,9 +44,8 @@ fn placeholder(ui: &mut Ui, scene: &Scene<'_>, rect: Rect) {
         }
         (DeviceStatus::Unknown | DeviceStatus::Running { .. }, false) => "The camera is starting…".to_owned(),
     };
-    let trouble = scene.model.device(DeviceKind::Camera).error().is_some() && !scene.model.camera_stopped;
     let color = if trouble { colors.trouble } else { colors.muted };
-    let top = center.y + diameter / 2.0 + 12.0;
+    let top = if letter { center.y + diameter / 2.0 + 12.0 } else { rect.top() + 28.0 };
     let place =
         Rect::from_min_max(egui::pos2(rect.left() + 20.0, top), rect.right_bottom() - vec2(20.0, 64.0));
     let builder = egui::UiBuilder::new().max_rect(place).layout(egui::Layout::top_down(egui::Align::Center));
@@ -58,26 +62,30 @@ fn switches(ui: &mut Ui, scene: &mut Scene<'_>, rect: Rect) {
     ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 12.0;
-            microphone_switch(ui, scene, DIAMETER);
-            camera_switch(ui, scene, DIAMETER);
+            microphone_switch(ui, scene, DIAMETER, false);
+            camera_switch(ui, scene, DIAMETER, false);
         });
     });
 }
 
-pub fn microphone_switch(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32) {
+pub fn microphone_switch(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32, on_bar: bool) {
     let off = scene.model.microphone_muted;
     let (icon, name) =
         if off { (icons::MIC_OFF, "Unmute microphone") } else { (icons::MIC, "Mute microphone") };
-    if RoundButton::new(icon, name).key("M").diameter(diameter).on_picture(off).show(ui).clicked() {
+    let button = RoundButton::new(icon, name).key("M").diameter(diameter);
+    let button = if on_bar { button.on_bar(false) } else { button.on_picture() };
+    if button.switched_off(off).show(ui).clicked() {
         scene.act(Act::ToggleMicrophone);
     }
 }
 
-pub fn camera_switch(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32) {
+pub fn camera_switch(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32, on_bar: bool) {
     let off = scene.model.camera_stopped;
     let (icon, name) =
         if off { (icons::VIDEO_OFF, "Turn camera on") } else { (icons::VIDEO, "Turn camera off") };
-    if RoundButton::new(icon, name).key("V").diameter(diameter).on_picture(off).show(ui).clicked() {
+    let button = RoundButton::new(icon, name).key("V").diameter(diameter);
+    let button = if on_bar { button.on_bar(false) } else { button.on_picture() };
+    if button.switched_off(off).show(ui).clicked() {
         scene.act(Act::ToggleCamera);
     }
 }

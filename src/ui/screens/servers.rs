@@ -5,7 +5,7 @@ use crate::ui::icons;
 use crate::ui::theme::{self, palette};
 use crate::ui::view::{Act, Scene, ServerDraft};
 use crate::ui::widgets::{self, Button, Look, RoundButton};
-use eframe::egui::{self, RichText, Ui};
+use eframe::egui::{self, Align, Layout, RichText, Ui};
 
 /// Longer than any host name with its port.
 const MAX_URL: usize = 300;
@@ -107,28 +107,18 @@ fn line(ui: &mut Ui, scene: &mut Scene<'_>, index: usize) {
     let (url, user) = (server.url.clone(), server.user.clone());
     ui.horizontal(|ui| {
         ui.set_min_height(theme::TARGET);
-        let width = ui.available_width() - 2.0 * theme::TARGET - 24.0;
-        ui.allocate_ui(egui::vec2(width, theme::TARGET), |ui| {
+        let (edit, remove) = (format!("Edit {url}"), format!("Remove {url}"));
+        let width = ui.available_width() - 2.0 * (theme::TARGET + 8.0);
+        let size = egui::vec2(width, theme::TARGET);
+        ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
             ui.set_width(width);
-            ui.vertical(|ui| {
-                ui.spacing_mut().item_spacing.y = 2.0;
-                ui.add_space(if user.is_empty() { 12.0 } else { 2.0 });
-                ui.add(egui::Label::new(RichText::new(&url).font(theme::mono(13.0))).truncate());
-                if !user.is_empty() {
-                    let user = format!("as {user}");
-                    let color = palette(ui).muted;
-                    ui.add(
-                        egui::Label::new(RichText::new(user).font(theme::regular(13.0)).color(color))
-                            .truncate(),
-                    );
-                }
-            });
+            let shown = if user.is_empty() { url } else { format!("{url}  as {user}") };
+            ui.add(egui::Label::new(RichText::new(shown).font(theme::mono(13.0))).truncate());
         });
-        if Button::new(Look::Quiet, "Edit").show(ui).on_hover_text(format!("Edit {url}")).clicked() {
+        if RoundButton::new(icons::EDIT, &edit).look(Look::Quiet).show(ui).clicked() {
             scene.view.server = Some(ServerDraft::of(index, &scene.settings.ice_servers[index]));
         }
-        let name = format!("Remove {url}");
-        if RoundButton::new(icons::DELETE, &name).look(Look::Quiet).show(ui).clicked() {
+        if RoundButton::new(icons::DELETE, &remove).look(Look::Quiet).show(ui).clicked() {
             scene.view.server = None;
             scene.change(|settings| drop(settings.ice_servers.remove(index)));
         }

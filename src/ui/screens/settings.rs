@@ -6,6 +6,7 @@ use super::servers;
 use crate::device::DeviceKind;
 use crate::room::message::MAX_NAME;
 use crate::settings::{Settings, Theme};
+use crate::ui::model::DeviceStatus;
 use crate::ui::view::Scene;
 use crate::ui::widgets::{self, Choice};
 use crate::units::Bitrate;
@@ -20,6 +21,11 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         for kind in [DeviceKind::Camera, DeviceKind::Microphone, DeviceKind::Speaker] {
             device_picker(ui, scene, kind, width);
             problems(ui, scene, &[kind]);
+            if let DeviceStatus::Running { picture: Some((size, fps)), .. } = scene.model.device(kind) {
+                let gives =
+                    format!("It gives {} × {} at {fps:.0} pictures a second.", size.width, size.height);
+                widgets::quiet(ui, gives);
+            }
         }
         group(ui, "Picture");
         picture(ui, scene);

@@ -29,6 +29,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
         frame.show(ui, |ui| {
             ui.set_width(width - 32.0);
             ui.spacing_mut().item_spacing = vec2(8.0, 3.0);
+            ui.spacing_mut().interact_size.y = 20.0;
             egui::ScrollArea::vertical().max_height(place.height() - 32.0).show(ui, |ui| {
                 match scene.model.stats.as_deref() {
                     Some(stats) if !stats.peers.is_empty() => numbers(ui, stats, &scene.model.rates),
@@ -97,7 +98,7 @@ fn lines(peer: &PeerStats, rates: &Rates) -> Vec<Line> {
         line("Jitter", milliseconds(video.jitter * 1000.0), String::new()),
         line(
             "Buffer",
-            format!("{} / {} sound", milliseconds(rates.video_hold_ms), milliseconds(rates.audio_hold_ms)),
+            format!("{:.0} ms, sound {:.0}", rates.video_hold_ms, rates.audio_hold_ms),
             String::new(),
         ),
         line("Lip-sync", format!("{:+.0} ms", video.sync_offset_ms), String::new()),

@@ -37,11 +37,12 @@ pub struct Button<'a> {
     look: Look,
     width: Option<f32>,
     hint: Option<String>,
+    name: Option<&'a str>,
 }
 
 impl<'a> Button<'a> {
     pub fn new(look: Look, label: &'a str) -> Self {
-        Self { label, below: None, icon: None, look, width: None, hint: None }
+        Self { label, below: None, icon: None, look, width: None, hint: None, name: None }
     }
     pub fn icon(mut self, icon: Icon) -> Self {
         self.icon = Some(icon);
@@ -54,6 +55,11 @@ impl<'a> Button<'a> {
     }
     pub fn width(mut self, width: f32) -> Self {
         self.width = Some(width);
+        self
+    }
+    /// The accessible name, where the label says for a moment what was done.
+    pub fn name(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
         self
     }
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -74,7 +80,7 @@ impl<'a> Button<'a> {
         let width = self.width.unwrap_or(text_width + icon_width + 2.0 * padding);
         let height = if big { 68.0 } else { TARGET };
         let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, self.label));
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, self.name.unwrap_or(self.label)));
         if !ui.is_rect_visible(rect) {
             return response;
         }
@@ -140,13 +146,22 @@ impl<'a> RoundButton<'a> {
         self.look = look;
         self
     }
-    /// Over a picture: dark glass, or white when what it stands for is switched off.
-    pub fn on_picture(mut self, off: bool) -> Self {
-        self.colors = Some(if off {
-            (Color32::WHITE, Color32::from_rgb(0xB4, 0x23, 0x2A))
-        } else {
-            (theme::SCRIM, Color32::WHITE)
-        });
+    /// Over a picture: dark glass.
+    pub fn on_picture(mut self) -> Self {
+        self.colors = Some((theme::SCRIM, Color32::WHITE));
+        self
+    }
+    /// On the bar of a call; lit while what it stands for shows.
+    pub fn on_bar(mut self, lit: bool) -> Self {
+        let fill = Color32::from_white_alpha(if lit { 90 } else { 34 });
+        self.colors = Some((fill, Color32::WHITE));
+        self
+    }
+    /// White, while the device it stands for is off: it is seen from afar.
+    pub fn switched_off(mut self, off: bool) -> Self {
+        if off {
+            self.colors = Some((Color32::WHITE, theme::LIGHT.trouble));
+        }
         self
     }
 
