@@ -1,6 +1,11 @@
 //! Encoders and decoders behind traits: H.264 by OpenH264, voice by Opus, and the conversion and scaling of
 //! pictures. Each object belongs to one media thread.
 
+pub mod convert;
+pub mod h264;
+pub mod opus;
+pub mod scale;
+
 use crate::frame::{EncodedFrame, FramePool, I420, RawFrame};
 use crate::units::Bitrate;
 use bytes::Bytes;

@@ -3,6 +3,12 @@
 //! A source is pulled by the media thread that owns it. No call here blocks longer than its time-out, whatever
 //! the driver does: a device that hangs is given up and reported as [`DeviceError::Lost`].
 
+pub mod camera;
+mod choose;
+mod limit;
+mod pace;
+mod sound;
+
 use crate::frame::RawFrame;
 use crate::units::Resolution;
 use std::path::PathBuf;
@@ -145,6 +151,10 @@ pub trait VideoSource: Send {
     fn next_frame(&mut self, timeout: Duration) -> Result<Option<Arc<RawFrame>>, DeviceError>;
     /// The name shown to the user.
     fn name(&self) -> &str;
+    /// The size and rate it says it gives, where that is known before the first picture.
+    fn format(&self) -> Option<(Resolution, f64)> {
+        None
+    }
 }
 
 /// A microphone that runs: mono, 48 kHz.
@@ -166,6 +176,33 @@ pub trait AudioSink: Send {
     /// Takes 10 ms of what was really played, in order, for the echo canceller; `None` if there is none yet.
     fn played(&mut self, block: &mut [f32]) -> Option<()>;
     fn name(&self) -> &str;
+}
+
+/// Opens a camera; waits at most a few seconds.
+pub fn open_camera(
+    choice: &CameraChoice,
+    request: PictureRequest,
+) -> Result<Box<dyn VideoSource>, DeviceError> {
+    camera::open(choice, request)
+}
+
+/// Opens a microphone; waits at most a few seconds.
+pub fn open_microphone(choice: &MicrophoneChoice) -> Result<Box<dyn AudioSource>, DeviceError> {
+    sound::open_microphone(choice)
+}
+
+/// Opens a speaker; waits at most a few seconds.
+pub fn open_speaker(choice: &SpeakerChoice) -> Result<Box<dyn AudioSink>, DeviceError> {
+    sound::open_speaker(choice)
+}
+
+/// All devices of the machine; what cannot be listed is left out. May take seconds (bare ALSA): not for the thread
+/// of the window.
+pub fn list() -> DeviceList {
+    let cameras = limit::within(DeviceKind::Camera, || Ok(camera::list())).unwrap_or_default();
+    let (microphones, speakers) =
+        limit::within(DeviceKind::Speaker, || Ok(sound::list())).unwrap_or_default();
+    DeviceList { cameras, microphones, speakers }
 }
 
 /// A device the user can choose.

@@ -1,6 +1,9 @@
 //! The one task that owns the state of the call: [`Command`] in, [`Event`] out. The window and the terminal are
 //! two faces of it.
 
+mod peer;
+mod task;
+
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{InviteError, Kind};
 use crate::net::{NetConfig, NetError};
@@ -9,6 +12,8 @@ use crate::room::call::CallState;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::units::{Redacted, Resolution};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// What a face asks of the engine.
 #[derive(Clone, Debug)]
@@ -135,12 +140,15 @@ pub struct EngineSetup {
     pub media: MediaSetup,
     pub net: NetConfig,
     /// Called after each event; must not block. The window passes its `request_repaint`.
-    pub wake: Option<Box<dyn Fn() + Send + Sync>>,
+    pub wake: Option<Wake>,
 }
+
+/// Tells the face that there is an event to fetch.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// A face's end of the engine. Dropping it ends the engine.
 pub struct Engine {
-    commands: tokio::sync::mpsc::Sender<Command>,
+    commands: mpsc::Sender<Command>,
     events: crossbeam_channel::Receiver<Event>,
     preview: Picture,
 }
@@ -148,14 +156,15 @@ pub struct Engine {
 impl Engine {
     /// Commands under way: a person cannot type more; beyond it `send` drops, which is logged.
     pub const COMMANDS: usize = 64;
-    /// Events under way. The face drains them at each repaint; levels are dropped first.
+    /// Events under way. The face drains them at each repaint; levels are left out when half is full.
     pub const EVENTS: usize = 1024;
 
-    /// Starts the engine's own runtime and the media threads.
-    pub fn start(_setup: EngineSetup) -> Self {
-        let (commands, _) = tokio::sync::mpsc::channel(Self::COMMANDS);
-        let (_, events) = crossbeam_channel::bounded(Self::EVENTS);
-        Self { commands, events, preview: Picture::default() } // the lead writes this
+    /// Starts the media threads and the engine's own runtime. Returns at once: devices open in their threads.
+    pub fn start(setup: EngineSetup) -> Self {
+        let (commands, inbox) = mpsc::channel(Self::COMMANDS);
+        let (outbox, events) = crossbeam_channel::bounded(Self::EVENTS);
+        let preview = task::spawn(setup, inbox, outbox);
+        Self { commands, events, preview }
     }
 
     /// Never blocks.
@@ -171,7 +180,7 @@ impl Engine {
     }
 
     /// The next event; `None` at the deadline.
-    pub fn wait_event(&self, timeout: std::time::Duration) -> Option<Event> {
+    pub fn wait_event(&self, timeout: Duration) -> Option<Event> {
         self.events.recv_timeout(timeout).ok()
     }
 
@@ -184,8 +193,8 @@ impl Engine {
 #[cfg(test)]
 impl Engine {
     /// An engine that is not there: what is sent to it and what it says are in a test's hands.
-    pub fn fake() -> (Self, tokio::sync::mpsc::Receiver<Command>, crossbeam_channel::Sender<Event>) {
-        let (commands, heard) = tokio::sync::mpsc::channel(Self::COMMANDS);
+    pub fn fake() -> (Self, mpsc::Receiver<Command>, crossbeam_channel::Sender<Event>) {
+        let (commands, heard) = mpsc::channel(Self::COMMANDS);
         let (said, events) = crossbeam_channel::bounded(Self::EVENTS);
         (Self { commands, events, preview: Picture::default() }, heard, said)
     }

@@ -1,4 +1,31 @@
-//! The pasted string: what two people hand each other, as text and as what it carries.
+//! The pasted string: what two people hand each other, as text and as what it carries. A core.
+//!
+//! ```text
+//!   Description --encode--> one line of base64 --(any messenger)--> read --> Pasted --expect--> Description
+//! ```
+//!
+//! Decides whether a pasted text is an invite, a reply or a single ICE candidate, and if it is of no use, why. The
+//! engine calls it on its own task, the window and the terminal for what they show. The text comes from a stranger:
+//! it is limited in size before anything else happens and never makes a function here panic.
+#![deny(clippy::disallowed_methods)]
+
+mod candidate;
+mod error;
+mod sdp;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use candidate::{Candidate, CandidateKind, Protocol};
+pub use error::InviteError;
+
+use crate::units::Redacted;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// A longer text is refused without a look at it: a session description with dozens of candidates has 20 kB.
+pub const MAX_TEXT: usize = 256 * 1024;
 
 /// Which half of the exchange a description is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,17 +36,96 @@ pub enum Kind {
     Reply,
 }
 
+impl Kind {
+    /// The `type` of the JSON form.
+    const fn sdp_type(self) -> &'static str {
+        match self {
+            Self::Invite => "offer",
+            Self::Reply => "answer",
+        }
+    }
+}
+
 /// A session description: kind and SDP text with all ICE candidates inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     pub kind: Kind,
-    pub sdp: crate::units::Redacted<String>,
+    pub sdp: Redacted<String>,
 }
 
-/// Why a pasted text is of no use. `Display` is a whole sentence that says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InviteError {
-    #[error("There is no code in the clipboard. Copy the whole code you were sent, then paste it here.")]
-    Empty,
-    // The owner of this module adds the others.
+impl Description {
+    /// The JSON form, `{"type":"offer","sdp":"v=0..."}`, on one line: what a browser's
+    /// `new RTCSessionDescription` takes.
+    pub fn to_json(&self) -> String {
+        #[derive(serde::Serialize)]
+        struct Json<'a> {
+            r#type: &'a str,
+            sdp: &'a str,
+        }
+        serde_json::to_string(&Json { r#type: self.kind.sdp_type(), sdp: &self.sdp.0 })
+            .expect("two strings always make JSON")
+    }
+
+    /// Whether both were made by the same peer connection: same certificate, same ICE credentials.
+    pub fn is_from_same_peer(&self, other: &Self) -> bool {
+        match (sdp::identity(&self.sdp.0), sdp::identity(&other.sdp.0)) {
+            (Some(one), Some(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// What a pasted text turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pasted {
+    Description(Description),
+    /// A single ICE candidate, as a `candidate:...` line.
+    Candidate(Redacted<String>),
+}
+
+/// The code: one line of base64 of `{"type","sdp"}`.
+pub fn encode(description: &Description) -> String {
+    STANDARD.encode(description.to_json())
+}
+
+/// Takes a code in any shape it comes in: base64 or base64url of the JSON, the JSON itself, bare SDP, a single ICE
+/// candidate; wrapped, quoted, fenced, inside a sentence, with characters in it that nobody sees.
+pub fn read(text: &str) -> Result<Pasted, InviteError> {
+    if text.len() > MAX_TEXT {
+        return Err(InviteError::TooLarge);
+    }
+    let tidy = text::tidy(text);
+    if tidy.is_empty() {
+        return Err(InviteError::Empty);
+    }
+    match text::unwrap(&tidy)? {
+        text::Content::Candidate(line) => {
+            Candidate::parse(&line).ok_or(InviteError::BadCandidate)?;
+            Ok(Pasted::Candidate(Redacted(line)))
+        }
+        text::Content::Sdp { kind, sdp } => {
+            let sdp = sdp::normalised(&sdp)?;
+            let kind = sdp::check(&sdp, kind)?;
+            Ok(Pasted::Description(Description { kind, sdp: Redacted(sdp) }))
+        }
+    }
+}
+
+/// Takes a code where only one kind is of use. `own` is what we handed out ourselves, to know it again.
+pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Description, InviteError> {
+    let description = match read(text)? {
+        Pasted::Description(description) => description,
+        Pasted::Candidate(_) => return Err(InviteError::OnlyCandidate),
+    };
+    match own {
+        Some(own) if own.is_from_same_peer(&description) => Err(InviteError::OwnCode(own.kind)),
+        _ if description.kind == kind => Ok(description),
+        _ if kind == Kind::Invite => Err(InviteError::ReplyNotInvite),
+        _ => Err(InviteError::InviteNotReply),
+    }
+}
+
+/// The ICE candidates of a description, each once, as `candidate:...` lines.
+pub fn candidates(description: &Description) -> Vec<String> {
+    sdp::candidates(&description.sdp.0)
 }

@@ -137,7 +137,7 @@ impl Peer {
     }
 
     /// Sends in order; before the channel is open, messages wait.
-    pub async fn send_control(&self, text: String) -> Result<(), NetError> {
+    pub fn send_control(&self, text: String) -> Result<(), NetError> {
         if text.len() > MAX_CONTROL_MESSAGE {
             return Err(NetError::MessageTooLong);
         }
@@ -274,8 +274,8 @@ impl Peer {
         config: &NetConfig,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
-        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await;
-        if complete.is_err() {
+        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
+        if !complete {
             tracing::info!("gathering was cut short: an ICE server does not answer");
         }
         let description = self.connection.local_description().await;

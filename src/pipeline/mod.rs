@@ -4,7 +4,22 @@
 //! [`Media`] is what the engine holds: one camera, one microphone, one speaker for the whole program, shared by
 //! the lobby's preview and all peers; [`Media::open_peer`] adds the two decoding ends for one peer.
 
+mod camera;
+pub mod ladder;
+mod media;
+mod meter;
+mod mix;
+mod receive_audio;
+mod receive_video;
+mod send_audio;
+mod send_video;
 pub mod slot;
+mod sync;
+pub mod voice;
+mod worker;
+pub mod y4m;
+
+pub use media::{Media, Openers, PeerMedia};
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;

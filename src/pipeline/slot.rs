@@ -22,6 +22,7 @@ struct State {
     number: u64,
     taken: u64,
     dropped: u64,
+    closed: bool,
 }
 
 impl FrameSlot {
@@ -53,7 +54,7 @@ impl FrameSlot {
         let state = self.lock();
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, timeout, |state| state.taken == state.number)
+            .wait_timeout_while(state, timeout, |state| state.taken == state.number && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
         if state.taken == state.number {
             return None;
@@ -70,6 +71,16 @@ impl FrameSlot {
         }
     }
 
+    /// Nobody waits here any more: whoever does wakes up.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// How many pictures were replaced before anybody fetched them.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -77,5 +88,51 @@ impl FrameSlot {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::I420;
+    use crate::units::Resolution;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
+
+    fn frame(side: u32) -> Arc<RawFrame> {
+        let image = I420::black(Resolution::new(side, side));
+        Arc::new(RawFrame { image, captured_at: Instant::now() })
+    }
+
+    #[test]
+    fn the_newest_picture_wins_and_is_taken_once() {
+        let slot = FrameSlot::default();
+        let woken = Arc::new(AtomicU32::new(0));
+        let counter = woken.clone();
+        slot.on_new(Box::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }));
+        slot.put(frame(2));
+        slot.put(frame(4));
+        assert_eq!((slot.dropped(), woken.load(Ordering::SeqCst)), (1, 2));
+        assert_eq!(
+            slot.newest().map(|(frame, number)| (frame.image.resolution().width, number)),
+            Some((4, 2))
+        );
+        let taken = slot.take(Duration::ZERO).map(|frame| frame.image.resolution().width);
+        assert_eq!(taken, Some(4));
+        assert!(slot.take(Duration::ZERO).is_none());
+        slot.put(frame(6));
+        slot.clear();
+        assert!(slot.newest().is_none() && slot.take(Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn closing_wakes_who_waits() {
+        let slot = Arc::new(FrameSlot::default());
+        let waiting = slot.clone();
+        let thread = std::thread::spawn(move || waiting.take(Duration::from_secs(60)).is_none());
+        slot.close();
+        assert!(thread.join().unwrap() && slot.is_closed());
     }
 }

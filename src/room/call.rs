@@ -151,7 +151,11 @@ impl Call {
                     Kind::Invite => (S::WaitingForReply, A::Nothing),
                     Kind::Reply => (S::Connecting { own: kind, since: now }, A::Nothing),
                 },
-                H::CodeFailed => ended(E::NoCode),
+                H::CodeFailed => match kind {
+                    Kind::Invite => ended(E::NoCode),
+                    // The pasted invite was of no use; nothing has changed but the sentence on the screen.
+                    Kind::Reply => (S::Idle, A::Nothing),
+                },
                 H::HangUp | H::Dismiss => ended(E::Cancelled),
                 H::Start
                 | H::Join
@@ -175,9 +179,12 @@ impl Call {
                 | H::Bye
                 | H::TimeOut => stay,
             },
-            S::Connecting { .. } => match happening {
+            S::Connecting { own, .. } => match happening {
                 H::Connected => (S::InCall { since: now }, A::Nothing),
-                H::TimeOut => ended(E::NotConnected),
+                H::TimeOut => match own {
+                    Kind::Invite => ended(E::NotConnected),
+                    Kind::Reply => stay,
+                },
                 H::Bye => ended(E::TheyHungUp),
                 H::HangUp | H::Dismiss => ended(E::Cancelled),
                 // Neither ends the call: whoever answered waits for a paste that may come late, whoever pasted has the
@@ -234,5 +241,152 @@ impl CallState {
     }
     pub fn in_call(self) -> bool {
         matches!(self, Self::InCall { .. } | Self::Reconnecting { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CallState as S;
+    use Happening as H;
+
+    const ALL: [Happening; 12] = [
+        H::Start,
+        H::Join,
+        H::CodeReady,
+        H::CodeFailed,
+        H::ReplyAccepted,
+        H::Connected,
+        H::Interrupted,
+        H::LinkFailed,
+        H::Bye,
+        H::HangUp,
+        H::Dismiss,
+        H::TimeOut,
+    ];
+
+    fn states(t0: Instant) -> Vec<CallState> {
+        vec![
+            S::Idle,
+            S::Gathering(Kind::Invite),
+            S::Gathering(Kind::Reply),
+            S::WaitingForReply,
+            S::Connecting { own: Kind::Invite, since: t0 },
+            S::Connecting { own: Kind::Reply, since: t0 },
+            S::InCall { since: t0 },
+            S::Reconnecting { since: t0, started: t0 },
+            S::Ended(EndReason::HungUp),
+        ]
+    }
+
+    /// Runs the happenings, one a second.
+    fn after(happenings: &[Happening]) -> (CallState, Action) {
+        let t0 = Instant::now();
+        let (mut call, mut action) = (Call::default(), Action::Nothing);
+        for (second, happening) in happenings.iter().enumerate() {
+            action = call.handle(t0 + Duration::from_secs(second as u64), *happening);
+        }
+        (call.state(), action)
+    }
+
+    #[test]
+    fn whoever_starts_goes_through_every_step() {
+        let steps = [H::Start, H::CodeReady, H::ReplyAccepted, H::Connected];
+        let words: Vec<_> = (0..=steps.len()).map(|n| after(&steps[..n]).0.word()).collect();
+        assert_eq!(words, ["idle", "gathering", "waiting", "connecting", "connected"]);
+        assert_eq!(after(&steps[..1]).1, Action::MakeOffer);
+    }
+
+    #[test]
+    fn whoever_joins_waits_for_the_other_paste_without_a_limit() {
+        let steps = [H::Join, H::CodeReady, H::LinkFailed, H::TimeOut];
+        let (state, _) = after(&steps);
+        assert!(matches!(state, S::Connecting { own: Kind::Reply, .. }));
+        let call = Call { state };
+        assert_eq!(call.deadline(), None);
+    }
+
+    #[test]
+    fn an_interrupted_call_comes_back_with_its_timer() {
+        let steps = [H::Join, H::CodeReady, H::Connected, H::Interrupted, H::LinkFailed, H::Connected];
+        let started = match after(&steps[..3]).0 {
+            S::InCall { since } => since,
+            other => panic!("{other:?}"),
+        };
+        // Both runs start at their own now: only the distance counts.
+        match after(&steps).0 {
+            S::InCall { since } => assert!(since.duration_since(started) < Duration::from_secs(1)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_way_to_end_is_told_apart() {
+        use EndReason as E;
+        let up = [H::Start, H::CodeReady, H::ReplyAccepted, H::Connected];
+        let with = |n: usize, more: &[Happening]| [&up[..n], more].concat();
+        for (steps, reason) in [
+            (with(1, &[H::CodeFailed]), E::NoCode),
+            (with(1, &[H::HangUp]), E::Cancelled),
+            (with(2, &[H::HangUp]), E::Cancelled),
+            (with(3, &[H::Dismiss]), E::Cancelled),
+            (with(3, &[H::TimeOut]), E::NotConnected),
+            (with(4, &[H::HangUp]), E::HungUp),
+            (with(4, &[H::Bye]), E::TheyHungUp),
+            (with(4, &[H::Interrupted, H::TimeOut]), E::Lost),
+            (with(4, &[H::Interrupted, H::Bye]), E::TheyHungUp),
+        ] {
+            assert_eq!(after(&steps), (S::Ended(reason), Action::Close), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_useless_invite_leads_back_to_the_lobby() {
+        assert_eq!(after(&[H::Join, H::CodeFailed]).0, S::Idle);
+    }
+
+    #[test]
+    fn a_call_can_follow_a_call() {
+        let steps = [H::Start, H::HangUp, H::Join];
+        assert_eq!(after(&steps), (S::Gathering(Kind::Reply), Action::MakeAnswer));
+        assert_eq!(after(&[H::Start, H::HangUp, H::Dismiss]).0, S::Idle);
+    }
+
+    /// The whole table: a pair changes the state only if it is listed here.
+    #[test]
+    fn nothing_else_changes_the_state() {
+        let t0 = Instant::now();
+        let now = t0 + Duration::from_secs(1);
+        for state in states(t0) {
+            let moves: &[Happening] = match state {
+                S::Idle => &[H::Start, H::Join],
+                S::Ended(_) => &[H::Start, H::Join, H::Dismiss],
+                S::Gathering(_) => &[H::CodeReady, H::CodeFailed, H::HangUp, H::Dismiss],
+                S::WaitingForReply => &[H::ReplyAccepted, H::Connected, H::HangUp, H::Dismiss],
+                S::Connecting { own: Kind::Invite, .. } => {
+                    &[H::Connected, H::TimeOut, H::Bye, H::HangUp, H::Dismiss]
+                }
+                S::Connecting { own: Kind::Reply, .. } => &[H::Connected, H::Bye, H::HangUp, H::Dismiss],
+                S::InCall { .. } => &[H::Interrupted, H::LinkFailed, H::Bye, H::HangUp, H::Dismiss],
+                S::Reconnecting { .. } => &[H::Connected, H::TimeOut, H::Bye, H::HangUp, H::Dismiss],
+            };
+            for happening in ALL {
+                let mut call = Call { state };
+                let action = call.handle(now, happening);
+                assert_eq!(call.state() != state, moves.contains(&happening), "{state:?} {happening:?}");
+                if !moves.contains(&happening) {
+                    assert_eq!(action, Action::Nothing, "{state:?} {happening:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn deadlines_belong_to_the_states_that_can_time_out() {
+        let t0 = Instant::now();
+        for state in states(t0) {
+            let timed = matches!(state, S::Connecting { own: Kind::Invite, .. } | S::Reconnecting { .. });
+            assert_eq!(Call { state }.deadline().is_some(), timed, "{state:?}");
+        }
     }
 }

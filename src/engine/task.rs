@@ -1,0 +1,533 @@
+//! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
+//! the only one to change the state of the call.
+
+use super::peer::{RemoteEnd, own_code, quality};
+use super::{Command, EngineSetup, Event, Quality, Refusal};
+use crate::device::{self, DeviceKind};
+use crate::invite::{self, Description, Kind, Pasted};
+use crate::net::{Link, NetError, NetEvent, Peer};
+use crate::pipeline::{Media, MediaEvent, Picture};
+use crate::ports::PeerId;
+use crate::room::call::{Action, Call, CallState, Happening};
+use crate::room::message::Message;
+use crate::settings::Settings;
+use crate::stats::{PeerStats, ProcessStats, Stats};
+use crate::units::{Bitrate, Resolution};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Words of one peer connection under way; statistics and levels do not go through here.
+const NET_EVENTS: usize = 256;
+/// Words of the media threads under way; what finds no room is a level or comes again.
+const MEDIA_EVENTS: usize = 256;
+/// The pace of levels and of looking for the first picture.
+const TICK: Duration = Duration::from_millis(100);
+/// While the first picture is awaited, to tell its moment well.
+const FIRST_PICTURE_TICK: Duration = Duration::from_millis(10);
+/// A level that has moved less than this is not told.
+const LEVEL_STEP: f32 = 0.02;
+
+/// A peer connection that was made beside the task; `attempt` tells whether it is still wanted.
+struct Made {
+    attempt: u64,
+    result: Result<(Peer, Description), NetError>,
+}
+
+/// Starts the media threads and the task on a runtime of its own.
+pub fn spawn(
+    setup: EngineSetup,
+    inbox: mpsc::Receiver<Command>,
+    outbox: crossbeam_channel::Sender<Event>,
+) -> Picture {
+    let (media_events, from_media) = mpsc::channel(MEDIA_EVENTS);
+    let media = Media::start(setup.media.clone(), media_events);
+    let preview = media.preview();
+    let spawned = std::thread::Builder::new().name("engine".into()).spawn(move || {
+        let face = Face { outbox, wake: setup.wake.map(Arc::from) };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                let task = Task::new(setup.settings, setup.net, media, face);
+                runtime.block_on(task.run(inbox, from_media));
+                runtime.shutdown_timeout(Duration::from_secs(1));
+            }
+            Err(error) => tracing::error!(%error, "no runtime"),
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "no thread for the engine");
+    }
+    preview
+}
+
+/// The way to the face.
+#[derive(Clone)]
+struct Face {
+    outbox: crossbeam_channel::Sender<Event>,
+    wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Face {
+    fn tell(&self, event: Event) {
+        let dispensable = matches!(event, Event::Levels { .. } | Event::Stats(..));
+        if dispensable && self.outbox.len() > super::Engine::EVENTS / 2 {
+            return;
+        }
+        if self.outbox.try_send(event).is_ok()
+            && let Some(wake) = &self.wake
+        {
+            wake();
+        }
+    }
+}
+
+struct Task {
+    call: Call,
+    settings: Settings,
+    net: crate::net::NetConfig,
+    media: Media,
+    face: Face,
+    peer: Option<RemoteEnd>,
+    /// Counts the peer connections begun; events and results of an earlier one are void.
+    attempt: u64,
+    attempt_started: Instant,
+    made: mpsc::Sender<Made>,
+    made_inbox: mpsc::Receiver<Made>,
+    net_inbox: mpsc::Receiver<NetEvent>,
+    closing: tokio::task::JoinSet<()>,
+    microphone_muted: bool,
+    camera_stopped: bool,
+    camera_runs: bool,
+    microphone_runs: bool,
+    microphone_level: f32,
+    told_levels: (f32, f32),
+    last_stats: PeerStats,
+}
+
+impl Task {
+    fn new(settings: Settings, net: crate::net::NetConfig, media: Media, face: Face) -> Self {
+        let (made, made_inbox) = mpsc::channel(1);
+        Self {
+            call: Call::default(),
+            settings,
+            net,
+            media,
+            face,
+            peer: None,
+            attempt: 0,
+            attempt_started: Instant::now(),
+            made,
+            made_inbox,
+            net_inbox: mpsc::channel(1).1,
+            closing: tokio::task::JoinSet::new(),
+            microphone_muted: false,
+            camera_stopped: false,
+            camera_runs: false,
+            microphone_runs: false,
+            microphone_level: 0.0,
+            told_levels: (0.0, 0.0),
+            last_stats: PeerStats::default(),
+        }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut from_media: mpsc::Receiver<MediaEvent>) {
+        let mut next_tick = Instant::now() + TICK;
+        let mut next_stats = Instant::now();
+        loop {
+            let in_call = self.peer.is_some() && self.call.state().in_call();
+            let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
+            let deadline = self.call.deadline();
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(Command::Quit) | None => break,
+                    Some(command) => self.handle_command(command).await,
+                },
+                Some(event) = from_media.recv() => self.handle_media(event),
+                Some(event) = self.net_inbox.recv() => self.handle_net(event).await,
+                Some(made) = self.made_inbox.recv() => self.handle_made(made),
+                Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
+                () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                () = until(Some(next_tick)), if in_call => {
+                    let now = Instant::now();
+                    next_tick = now + if awaiting_picture { FIRST_PICTURE_TICK } else { TICK };
+                    self.tick();
+                    if now >= next_stats {
+                        next_stats = now + Duration::from_secs(1);
+                        self.tell_stats().await;
+                    }
+                }
+            }
+        }
+        if self.call.state() != CallState::Idle {
+            self.happen(Happening::HangUp);
+        }
+        while self.closing.join_next().await.is_some() {}
+        let Self { media, face, .. } = self;
+        let _ = tokio::task::spawn_blocking(move || drop(media)).await;
+        face.tell(Event::Gone);
+    }
+
+    /// The only way the state of the call changes.
+    fn happen(&mut self, happening: Happening) {
+        let before = self.call.state();
+        let action = self.call.handle(Instant::now(), happening);
+        let state = self.call.state();
+        if state != before {
+            tracing::info!(from = before.word(), to = state.word(), ?happening, "call");
+        }
+        match action {
+            Action::Nothing | Action::MakeOffer | Action::MakeAnswer => {}
+            Action::Close => self.close(),
+        }
+        if state != before {
+            self.face.tell(Event::Call(state));
+        }
+    }
+
+    fn close(&mut self) {
+        self.attempt += 1;
+        self.net_inbox = mpsc::channel(1).1;
+        if let Some(peer) = self.peer.take() {
+            self.closing.spawn(peer.close());
+            self.face.tell(Event::Picture(None));
+        }
+    }
+
+    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
+    fn make(&mut self, invite: Option<Description>) {
+        self.attempt += 1;
+        self.attempt_started = Instant::now();
+        let (events, net_inbox) = mpsc::channel(NET_EVENTS);
+        self.net_inbox = net_inbox;
+        let (attempt, net, made) = (self.attempt, self.net.clone(), self.made.clone());
+        tokio::spawn(async move {
+            let result = match invite {
+                None => Peer::offer(net, events).await,
+                Some(invite) => Peer::answer(net, &invite, events).await,
+            };
+            if let Err(mpsc::error::SendError(unwanted)) = made.send(Made { attempt, result }).await
+                && let Ok((peer, _)) = unwanted.result
+            {
+                peer.close().await;
+            }
+        });
+    }
+
+    fn handle_made(&mut self, made: Made) {
+        if made.attempt != self.attempt {
+            if let Ok((peer, _)) = made.result {
+                self.closing.spawn(async move { peer.close().await });
+            }
+            return;
+        }
+        match made.result {
+            Ok((connection, own)) => {
+                let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
+                self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
+                self.face.tell(peer.picture());
+                self.peer = Some(peer);
+                self.last_stats = PeerStats::default();
+                self.happen(Happening::CodeReady);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no code");
+                self.face.tell(Event::Refused(error.into()));
+                self.happen(Happening::CodeFailed);
+            }
+        }
+    }
+
+    async fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::StartCall => {
+                self.happen(Happening::Start);
+                if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
+                    self.make(None);
+                }
+            }
+            Command::JoinCall(text) => self.join(&text.0),
+            Command::Paste(text) => self.paste(&text.0).await,
+            Command::MuteMicrophone(muted) => {
+                self.microphone_muted = muted;
+                self.media.mute_microphone(muted);
+                self.tell_switches();
+            }
+            Command::StopCamera(stopped) => {
+                self.camera_stopped = stopped;
+                self.media.stop_camera(stopped);
+                self.tell_switches();
+            }
+            Command::HangUp => self.happen(Happening::HangUp),
+            Command::Dismiss => self.happen(Happening::Dismiss),
+            Command::Apply(settings) => self.apply(*settings),
+            Command::ListDevices => {
+                let face = self.face.clone();
+                self.closing.spawn(async move {
+                    if let Ok(devices) = tokio::task::spawn_blocking(device::list).await {
+                        face.tell(Event::Devices(Box::new(devices)));
+                    }
+                });
+            }
+            Command::Quit => {}
+        }
+    }
+
+    fn join(&mut self, text: &str) {
+        let usable = match self.call.state() {
+            CallState::Idle | CallState::Ended(_) => {
+                invite::expect(text, Kind::Invite, None).map_err(Refusal::from)
+            }
+            CallState::WaitingForReply => {
+                // The person may have changed their mind: their own invite is void once they join another.
+                let own = self.peer.as_ref().map(|peer| &peer.own);
+                invite::expect(text, Kind::Invite, own).map_err(Refusal::from)
+            }
+            CallState::Gathering(_)
+            | CallState::Connecting { .. }
+            | CallState::InCall { .. }
+            | CallState::Reconnecting { .. } => Err(Refusal::AlreadyInCall),
+        };
+        match usable {
+            Ok(invite) => {
+                if self.call.state() == CallState::WaitingForReply {
+                    self.happen(Happening::HangUp);
+                }
+                self.happen(Happening::Join);
+                self.make(Some(invite));
+            }
+            Err(refusal) => self.face.tell(Event::Refused(refusal)),
+        }
+    }
+
+    async fn paste(&mut self, text: &str) {
+        let refusal = match (invite::read(text), self.call.state(), &self.peer) {
+            (Err(error), ..) => Some(error.into()),
+            (Ok(Pasted::Description(_)), CallState::Idle | CallState::Ended(_), _) => {
+                self.join(text);
+                None
+            }
+            (Ok(Pasted::Description(_)), CallState::WaitingForReply, Some(peer)) => {
+                match invite::expect(text, Kind::Reply, Some(&peer.own)) {
+                    Ok(reply) => match peer.connection.accept(&reply).await {
+                        Ok(()) => {
+                            self.happen(Happening::ReplyAccepted);
+                            None
+                        }
+                        Err(error) => Some(error.into()),
+                    },
+                    Err(error) => Some(error.into()),
+                }
+            }
+            (Ok(Pasted::Candidate(line)), state, Some(peer)) if state != CallState::Idle => {
+                match peer.connection.add_candidate(&line.0).await {
+                    Ok(()) => {
+                        self.face.tell(Event::CandidateAdded);
+                        None
+                    }
+                    Err(error) => Some(error.into()),
+                }
+            }
+            (Ok(Pasted::Description(_)), state, Some(_)) if state != CallState::Idle => {
+                Some(Refusal::AlreadyInCall)
+            }
+            (Ok(_), ..) => Some(Refusal::NotNow),
+        };
+        if let Some(refusal) = refusal {
+            self.face.tell(Event::Refused(refusal));
+        }
+    }
+
+    async fn handle_net(&mut self, event: NetEvent) {
+        let Some(peer) = &mut self.peer else { return };
+        match event {
+            NetEvent::Link(link) => match link {
+                Link::Connecting => {}
+                Link::Connected => self.happen(Happening::Connected),
+                Link::Interrupted => self.happen(Happening::Interrupted),
+                Link::Failed | Link::Closed => self.happen(Happening::LinkFailed),
+            },
+            NetEvent::ControlOpen => {
+                peer.control_open = true;
+                let hello = self.hello();
+                self.say(&hello);
+            }
+            NetEvent::Control(text) => self.handle_message(&text).await,
+            NetEvent::KeyframeWanted => peer.media.request_keyframe(),
+            NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
+            NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
+            NetEvent::SenderReport(report) => peer.media.sender_report(report),
+        }
+    }
+
+    async fn handle_message(&mut self, text: &str) {
+        let Some(peer) = &mut self.peer else { return };
+        match Message::from_json(text) {
+            Some(Message::Hello { name, microphone_muted, camera_stopped }) => {
+                peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped };
+                self.face.tell(Event::Remote(peer.remote.clone()));
+            }
+            Some(Message::Mute { microphone_muted, camera_stopped }) => {
+                peer.remote.microphone_muted = microphone_muted;
+                peer.remote.camera_stopped = camera_stopped;
+                self.face.tell(Event::Remote(peer.remote.clone()));
+            }
+            Some(Message::Candidate { candidate }) => {
+                if let Err(error) = peer.connection.add_candidate(&candidate).await {
+                    tracing::debug!(%error, "a late candidate was not taken");
+                }
+            }
+            Some(Message::Bye) => self.happen(Happening::Bye),
+            None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
+        }
+    }
+
+    fn handle_media(&mut self, event: MediaEvent) {
+        let runs = match &event {
+            MediaEvent::Opened { kind, .. } => Some((*kind, true)),
+            MediaEvent::Failed { kind, .. } | MediaEvent::Stopped { kind, .. } => Some((*kind, false)),
+            MediaEvent::MicrophoneLevel(_) | MediaEvent::NeedsKeyframe(_) => None,
+        };
+        match event {
+            MediaEvent::Opened { kind, name, picture } => {
+                tracing::info!(%kind, name, ?picture, "device runs");
+                self.face.tell(Event::Opened { kind, name, picture });
+            }
+            MediaEvent::Failed { kind, error } | MediaEvent::Stopped { kind, error } => {
+                tracing::warn!(%kind, %error, "device");
+                self.face.tell(Event::Failed { kind, error });
+            }
+            MediaEvent::MicrophoneLevel(level) => {
+                self.microphone_level = level;
+                self.tell_levels();
+            }
+            MediaEvent::NeedsKeyframe(id) => {
+                if let Some(peer) = &self.peer
+                    && id == PeerId(self.attempt)
+                {
+                    peer.connection.request_keyframe();
+                }
+            }
+        }
+        match runs {
+            Some((DeviceKind::Camera, runs)) if runs != self.camera_runs => {
+                self.camera_runs = runs;
+                self.say(&self.mute());
+            }
+            Some((DeviceKind::Microphone, runs)) if runs != self.microphone_runs => {
+                self.microphone_runs = runs;
+                self.say(&self.mute());
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes over what has changed; what the command line set stays unless the user changes it in the window.
+    fn apply(&mut self, new: Settings) {
+        let old = std::mem::replace(&mut self.settings, new);
+        let new = &self.settings;
+        if new.camera != old.camera {
+            self.media.set_camera(new.camera_choice());
+        }
+        if new.microphone != old.microphone {
+            self.media.set_microphone(new.microphone_choice());
+        }
+        if new.speaker != old.speaker {
+            self.media.set_speaker(new.speaker_choice());
+        }
+        if (new.width, new.height, new.fps) != (old.width, old.height, old.fps) {
+            self.media.set_picture(device::PictureRequest {
+                resolution: Resolution::new(new.width, new.height),
+                fps: new.fps,
+            });
+        }
+        self.media.set_noise_suppression(new.noise_suppression);
+        self.media.set_automatic_gain(new.automatic_gain);
+        if new.ice_servers != old.ice_servers {
+            self.net.ice_servers = new.ice_servers.clone();
+        }
+        if new.max_kbps != old.max_kbps {
+            self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));
+        }
+        if new.name != old.name {
+            let hello = self.hello();
+            self.say(&hello);
+        }
+    }
+
+    fn hello(&self) -> Message {
+        Message::Hello {
+            name: crate::room::message::clean_name(&self.settings.name),
+            microphone_muted: self.sends_no_sound(),
+            camera_stopped: self.sends_no_picture(),
+        }
+    }
+
+    fn mute(&self) -> Message {
+        Message::Mute { microphone_muted: self.sends_no_sound(), camera_stopped: self.sends_no_picture() }
+    }
+
+    fn sends_no_sound(&self) -> bool {
+        self.microphone_muted || !self.microphone_runs
+    }
+
+    fn sends_no_picture(&self) -> bool {
+        self.camera_stopped || !self.camera_runs
+    }
+
+    fn say(&self, message: &Message) {
+        if let Some(peer) = &self.peer {
+            peer.say(message);
+        }
+    }
+
+    fn tell_switches(&self) {
+        self.say(&self.mute());
+        self.face.tell(Event::Muted { microphone: self.microphone_muted, camera: self.camera_stopped });
+    }
+
+    fn tick(&mut self) {
+        self.tell_levels();
+        if let Some(peer) = &mut self.peer
+            && !peer.seen
+            && peer.media.picture().newest().is_some()
+        {
+            peer.seen = true;
+            self.face.tell(Event::FirstPicture);
+        }
+    }
+
+    fn tell_levels(&mut self) {
+        let remote = self.peer.as_ref().map_or(0.0, |peer| peer.media.level());
+        let levels = (self.microphone_level, remote);
+        let moved = |new: f32, old: f32| (new - old).abs() >= LEVEL_STEP || (new == 0.0) != (old == 0.0);
+        if moved(levels.0, self.told_levels.0) || moved(levels.1, self.told_levels.1) {
+            self.told_levels = levels;
+            self.face.tell(Event::Levels { microphone: levels.0, remote: levels.1 });
+        }
+    }
+
+    async fn tell_stats(&mut self) {
+        let Some(peer) = &self.peer else { return };
+        let now = peer.stats().await;
+        let quality = if self.last_stats == PeerStats::default() {
+            Quality::Unknown
+        } else {
+            quality(&self.last_stats, &now)
+        };
+        self.last_stats = now.clone();
+        let stats = Stats {
+            seconds: self.attempt_started.elapsed().as_secs_f64(),
+            state: self.call.state().word().into(),
+            peers: vec![now],
+            process: ProcessStats::now(),
+        };
+        self.face.tell(Event::Stats(Box::new(stats), quality));
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}

@@ -1,0 +1,128 @@
+//! What a session description says about itself, as far as a person has to be told: kind, identity, candidates, and
+//! whether the two programs have a format in common. The full reading is the network layer's.
+
+use super::candidate::Candidate;
+use super::{InviteError, Kind};
+
+/// Names of video formats that an error lists.
+const MAX_FORMATS: usize = 4;
+const MAX_FORMAT_NAME: usize = 16;
+
+/// The description with every line ended by CR LF, and nothing else in it.
+pub fn normalised(sdp: &str) -> Result<String, InviteError> {
+    let mut normal = String::with_capacity(sdp.len() + 2);
+    for line in sdp.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !is_line(line) {
+            return Err(InviteError::Altered);
+        }
+        normal.push_str(line);
+        normal.push_str("\r\n");
+    }
+    if normal.starts_with("v=0\r\n") { Ok(normal) } else { Err(InviteError::Altered) }
+}
+
+/// Whether this may be a line of a session description: one letter, `=`, a value.
+pub fn is_line(line: &str) -> bool {
+    matches!(line.as_bytes(), [letter, b'=', ..] if letter.is_ascii_lowercase())
+}
+
+/// Finds the reason why the description cannot lead to a call. `kind` is what came with it; a bare SDP says it by
+/// its DTLS role: only an offer leaves the choice open.
+pub fn check(sdp: &str, kind: Option<Kind>) -> Result<Kind, InviteError> {
+    let media: Vec<&str> = sdp.lines().filter(|line| line.starts_with("m=")).collect();
+    let is_bundle_cut = || {
+        let mids = |line: &str| line.strip_prefix("a=group:BUNDLE ").map(|mids| mids.split(' ').count());
+        sdp.lines().find_map(mids).is_some_and(|mids| mids > media.len())
+    };
+    let is_candidate_cut = || candidate_lines(sdp).any(|line| Candidate::parse(line).is_none());
+    let bare = kind.is_none();
+    if bare && (media.is_empty() || is_bundle_cut() || is_candidate_cut()) {
+        return Err(InviteError::CutOff);
+    }
+    if media.is_empty() {
+        return Err(InviteError::NotWebRtc("sound and video"));
+    }
+    if attribute(sdp, "fingerprint").is_none() {
+        return Err(InviteError::NotWebRtc("the fingerprint of its key"));
+    }
+    if attribute(sdp, "ice-ufrag").is_none() || attribute(sdp, "ice-pwd").is_none() {
+        return Err(InviteError::NotWebRtc("the ICE user name or password"));
+    }
+    let kind = match (kind, attribute(sdp, "setup")) {
+        (Some(kind), _) => kind,
+        (None, Some("actpass")) => Kind::Invite,
+        (None, Some("active" | "passive")) => Kind::Reply,
+        (None, _) => {
+            return Err(InviteError::NotWebRtc("the a=setup line that tells an invite from a reply"));
+        }
+    };
+    if let Some(formats) = foreign_video(sdp) {
+        return Err(InviteError::VideoFormat(formats));
+    }
+    // Who trickles sends the candidates after the description; they are pasted one by one then.
+    let is_trickled = sdp.lines().any(|line| line.starts_with("a=ice-options:") && line.contains("trickle"));
+    let is_complete = sdp.lines().any(|line| line == "a=end-of-candidates");
+    if candidates(sdp).is_empty() && (is_complete || !is_trickled) {
+        return Err(InviteError::NoCandidates);
+    }
+    Ok(kind)
+}
+
+/// Fingerprint and ICE user name: no two peer connections share both.
+pub fn identity(sdp: &str) -> Option<(&str, &str)> {
+    Some((attribute(sdp, "fingerprint")?, attribute(sdp, "ice-ufrag")?))
+}
+
+/// The usable candidates, each once, without `a=`. Those of component 2 are left out: RTP and RTCP share a port.
+pub fn candidates(sdp: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for line in candidate_lines(sdp) {
+        if let Some(candidate) = Candidate::parse(line)
+            && candidate.component == 1
+            && seen.insert(candidate.to_string())
+        {
+            found.push(line.trim_start_matches("a=").to_owned());
+        }
+    }
+    found
+}
+
+fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
+    sdp.lines().filter(|line| line.starts_with("a=candidate:"))
+}
+
+/// The value of the first `a=name:value` line.
+fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
+    let value = |line: &'a str| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':').map(str::trim);
+    sdp.lines().find_map(value).filter(|value| !value.is_empty())
+}
+
+/// The formats of a video section that is in use but has no H264; `None` if all is well.
+fn foreign_video(sdp: &str) -> Option<String> {
+    let mut formats: Vec<&str> = Vec::new();
+    let (mut in_video, mut has_video, mut has_h264) = (false, false, false);
+    for line in sdp.lines() {
+        if let Some(media) = line.strip_prefix("m=") {
+            in_video = media.starts_with("video ");
+            // Port 0: the section is rejected, unless it only lives in the bundle.
+            has_video |= in_video && media.split(' ').nth(1) != Some("0");
+        } else if in_video && line == "a=bundle-only" {
+            has_video = true;
+        } else if in_video && let Some(map) = line.strip_prefix("a=rtpmap:") {
+            let name = map.split(' ').nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+            let is_repair =
+                ["rtx", "red", "ulpfec", "flexfec-03"].iter().any(|n| name.eq_ignore_ascii_case(n));
+            has_h264 |= name.eq_ignore_ascii_case("H264");
+            let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            if is_name && !is_repair && formats.len() < MAX_FORMATS {
+                let name = &name[..name.len().min(MAX_FORMAT_NAME)];
+                if !formats.contains(&name) {
+                    formats.push(name);
+                }
+            }
+        }
+    }
+    let names = if formats.is_empty() { "unknown format".to_owned() } else { formats.join(", ") };
+    (has_video && !has_h264).then_some(names)
+}

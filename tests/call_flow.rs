@@ -1,0 +1,184 @@
+//! Whole engines in one process: real codes, real transport over 127.0.0.1, real codecs; a pattern and a tone for
+//! camera and microphone. What is asserted is what a face would show.
+
+use std::time::{Duration, Instant};
+use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
+use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
+use twocan::invite::Kind;
+use twocan::net::NetConfig;
+use twocan::pipeline::MediaSetup;
+use twocan::room::call::{CallState, EndReason};
+use twocan::settings::Settings;
+use twocan::units::{Redacted, Resolution};
+
+/// Far above what anything here takes: a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Person {
+    engine: Engine,
+    said: Vec<Event>,
+}
+
+impl Person {
+    fn new(name: &str) -> Self {
+        let engine = Engine::start(EngineSetup {
+            settings: Settings { name: name.into(), ..Settings::default() },
+            media: MediaSetup {
+                camera: CameraChoice::Pattern,
+                microphone: MicrophoneChoice::Tone,
+                speaker: SpeakerChoice::None,
+                picture: PictureRequest { resolution: Resolution::new(320, 180), fps: 15 },
+                ..MediaSetup::default()
+            },
+            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            wake: None,
+        });
+        Self { engine, said: vec![] }
+    }
+
+    /// Waits for the first event, from now on, for which `pick` gives something.
+    fn hear<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(event) = self.engine.wait_event(deadline.saturating_duration_since(Instant::now())) {
+            let found = pick(&event);
+            self.said.push(event);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        panic!("no {what}; heard {:#?}", self.said);
+    }
+
+    fn code(&mut self) -> OwnCode {
+        self.hear("code", |event| match event {
+            Event::Code(code) => Some((**code).clone()),
+            _ => None,
+        })
+    }
+
+    fn state(&mut self, word: &str) -> CallState {
+        self.hear(word, |event| match event {
+            Event::Call(state) if state.word() == word => Some(*state),
+            _ => None,
+        })
+    }
+
+    fn remote(&mut self, what: &str, is: impl Fn(&RemotePeer) -> bool) -> RemotePeer {
+        self.hear(what, |event| match event {
+            Event::Remote(remote) if is(remote) => Some(remote.clone()),
+            _ => None,
+        })
+    }
+
+    fn refusal(&mut self) -> Refusal {
+        self.hear("refusal", |event| match event {
+            Event::Refused(refusal) => Some(refusal.clone()),
+            _ => None,
+        })
+    }
+
+    fn paste(&self, text: &str) {
+        self.engine.send(Command::Paste(Redacted(text.into())));
+    }
+}
+
+fn connected() -> (Person, Person) {
+    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo Ж 安"));
+    ann.engine.send(Command::StartCall);
+    let invite = ann.code();
+    assert_eq!(invite.kind, Kind::Invite);
+    bo.paste(&invite.text.0);
+    let reply = bo.code();
+    assert_eq!(reply.kind, Kind::Reply);
+    ann.paste(&reply.text.0);
+    ann.state("connected");
+    bo.state("connected");
+    (ann, bo)
+}
+
+#[test]
+fn two_pastes_make_a_call() {
+    let (mut ann, mut bo) = connected();
+    assert_eq!(ann.remote("name", |remote| !remote.name.is_empty()).name, "Bo Ж 安");
+    assert_eq!(bo.remote("name", |remote| !remote.name.is_empty()).name, "Ann");
+    for person in [&mut ann, &mut bo] {
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+    }
+
+    ann.engine.send(Command::MuteMicrophone(true));
+    bo.remote("mute mark", |remote| remote.microphone_muted);
+    ann.engine.send(Command::StopCamera(true));
+    bo.remote("camera mark", |remote| remote.camera_stopped);
+    ann.engine.send(Command::StopCamera(false));
+    bo.remote("camera back", |remote| !remote.camera_stopped);
+
+    bo.engine.send(Command::HangUp);
+    assert_eq!(bo.state("ended"), CallState::Ended(EndReason::HungUp));
+    assert_eq!(ann.state("ended"), CallState::Ended(EndReason::TheyHungUp));
+}
+
+#[test]
+fn a_wrong_paste_changes_nothing_and_the_right_one_still_works() {
+    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    ann.engine.send(Command::StartCall);
+    let invite = ann.code();
+    ann.state("waiting");
+    for wrong in ["", "hello there", &invite.text.0, &invite.text.0[..invite.text.0.len() / 2]] {
+        ann.paste(wrong);
+        let sentence = ann.refusal().to_string();
+        assert!(sentence.ends_with('.') && sentence.len() > 20, "{sentence}");
+    }
+    bo.paste(&invite.text.0);
+    let reply = bo.code();
+    // The reply does not belong where an invite is wanted.
+    let mut cy = Person::new("Cy");
+    cy.engine.send(Command::JoinCall(Redacted(reply.text.0.clone())));
+    cy.refusal();
+    ann.paste(&reply.text.0);
+    ann.state("connected");
+    bo.state("connected");
+}
+
+#[test]
+fn the_full_code_and_lone_candidates_connect_too() {
+    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    ann.engine.send(Command::StartCall);
+    let invite = ann.code();
+    let strip = |code: &OwnCode| {
+        let (Ok(twocan::invite::Pasted::Description(description)), true) =
+            (twocan::invite::read(&code.full.0), !code.candidates.is_empty())
+        else {
+            panic!("the full code is not a description with candidates");
+        };
+        // As a program writes it that hands over each candidate when it has found it.
+        let sdp = description.sdp.0.replace("a=end-of-candidates", "a=ice-options:trickle");
+        sdp.lines()
+            .filter(|line| !line.contains("candidate:"))
+            .map(|line| format!("{line}\r\n"))
+            .collect::<String>()
+    };
+    // As the seed's users do it: the description first, each candidate on its own.
+    bo.paste(&strip(&invite));
+    let reply = bo.code();
+    for candidate in &invite.candidates {
+        bo.paste(&candidate.0);
+    }
+    ann.paste(&strip(&reply));
+    ann.state("connecting");
+    for candidate in &reply.candidates {
+        ann.paste(&candidate.0);
+    }
+    ann.state("connected");
+    bo.state("connected");
+}
+
+#[test]
+fn cancelling_leaves_room_for_the_next_call() {
+    let mut ann = Person::new("Ann");
+    ann.engine.send(Command::StartCall);
+    ann.code();
+    ann.engine.send(Command::HangUp);
+    assert_eq!(ann.state("ended"), CallState::Ended(EndReason::Cancelled));
+    ann.engine.send(Command::StartCall);
+    ann.code();
+}
