@@ -263,7 +263,7 @@ fn nothing_is_encoded_before_the_peer_listens() {
     let side = side(CameraChoice::Pattern);
     let (outlet, mut frames, mut sound) = outlet();
     let peer = side.media.open_peer(PeerId(1), outlet);
-    peer.set_video_target(Bitrate::from_kbps(300));
+    peer.set_video_target(Bitrate::from_kbps(100));
     for _ in 0..5 {
         assert!(side.media.preview().take(LIMIT).is_some());
     }
