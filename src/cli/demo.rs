@@ -48,8 +48,8 @@ fn has_display() -> bool {
 
 /// Holds the call between two windows until both are closed.
 fn windows(args: &Args) -> Result<Exit, String> {
-    let mut first = Instance::start(window_arguments(args, "first"))?;
-    let mut second = Instance::start(window_arguments(args, "second"))?;
+    let mut first = Instance::start(window_arguments(args, "first"), None)?;
+    let mut second = Instance::start(window_arguments(args, "second"), None)?;
     let invite = first.code(Instant::now() + PATIENCE)?;
     second.tell(&invite)?;
     let reply = second.code(Instant::now() + PATIENCE)?;
@@ -62,9 +62,9 @@ fn windows(args: &Args) -> Result<Exit, String> {
 /// Holds the call between two terminals and prints a line on how it went.
 fn terminal(args: &Args) -> Result<Exit, String> {
     let seconds = args.output.seconds.unwrap_or(SECONDS);
-    let mut caller = Instance::start(terminal_arguments(args, "call", seconds))?;
+    let mut caller = Instance::start(terminal_arguments(args, "call", seconds), Some("caller"))?;
     let invite = caller.code(Instant::now() + PATIENCE)?;
-    let mut answerer = Instance::start(terminal_arguments(args, "answer", seconds))?;
+    let mut answerer = Instance::start(terminal_arguments(args, "answer", seconds), Some("answerer"))?;
     answerer.tell(&invite)?;
     let reply = answerer.code(Instant::now() + PATIENCE)?;
     caller.tell(&reply)?;
@@ -113,6 +113,10 @@ pub fn window_one(args: &Args, which: DemoWindow) -> Exit {
         if stdin.read_line(&mut line).is_ok_and(|length| length > 0) {
             drop(theirs.try_send(line));
         }
+        // The parent keeps its end open as long as it lives; without it nobody would close this window.
+        let mut rest = [0; 64];
+        while stdin.get_mut().read(&mut rest).is_ok_and(|length| length > 0) {}
+        std::process::exit(Exit::Ended.status().into());
     };
     let threads: [Box<dyn FnOnce() + Send>; 2] = [Box::new(give), Box::new(take)];
     for work in threads {
@@ -187,18 +191,18 @@ struct Instance {
 }
 
 impl Instance {
-    fn start(arguments: Vec<String>) -> Result<Self, String> {
+    /// `name`: put before what it says on stderr.
+    fn start(arguments: Vec<String>, name: Option<&'static str>) -> Result<Self, String> {
         let sentence = |error: std::io::Error| format!("The demo cannot start: {error}.");
         let program = std::env::current_exe().map_err(sentence)?;
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(if name.is_some() { Stdio::piped() } else { Stdio::inherit() })
             .spawn()
             .map_err(sentence)?;
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (sender, lines) = crossbeam_channel::bounded(LINES);
         let instance = Self { child, stdin, lines };
         let read = move || {
@@ -210,6 +214,14 @@ impl Instance {
             }
         };
         std::thread::Builder::new().name("demo-lines".into()).spawn(read).map_err(sentence)?;
+        if let (Some(name), Some(stderr)) = (name, stderr) {
+            let repeat = move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    console::say(&format!("{name:>8}: {line}"));
+                }
+            };
+            std::thread::Builder::new().name("demo-words".into()).spawn(repeat).map_err(sentence)?;
+        }
         Ok(instance)
     }
 

@@ -52,7 +52,11 @@ pub struct Session {
     input_ended: bool,
     /// A paste is on its way through the engine.
     pasting: bool,
+    /// What the other side said of itself, and as much of it as is told.
     remote: RemotePeer,
+    told: RemotePeer,
+    /// Until then its devices are still opening, and no word is said of them.
+    remote_settles: Option<Instant>,
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
@@ -77,6 +81,8 @@ enum Phase {
 impl Session {
     /// How long the engine has to say good-bye.
     const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+    /// How long the other side's devices take to open.
+    const SETTLE: Duration = Duration::from_secs(2);
 
     pub fn new(task: Task, wishes: Wishes) -> Self {
         let mut session = Self {
@@ -87,6 +93,8 @@ impl Session {
             input_ended: false,
             pasting: false,
             remote: RemotePeer::default(),
+            told: RemotePeer::default(),
+            remote_settles: None,
             opened: Vec::new(),
             failures: Vec::new(),
             call_ends: None,
@@ -110,7 +118,9 @@ impl Session {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Leaving { deadline, .. } => Some(deadline),
-            Phase::Running(state) if state.in_call() => self.call_ends,
+            Phase::Running(state) if state.in_call() => {
+                [self.call_ends, self.remote_settles].into_iter().flatten().min()
+            }
             Phase::AwaitingInvite | Phase::Running(_) | Phase::Ended => None,
         }
     }
@@ -121,6 +131,10 @@ impl Session {
         }
         match self.phase {
             Phase::Leaving { exit, .. } => self.end(exit),
+            Phase::Running(_) if self.remote_settles.is_some_and(|settled| now >= settled) => {
+                self.remote_settles = None;
+                self.tell_switches();
+            }
             // The time is up while nothing comes through: that is no normal end.
             Phase::Running(CallState::Reconnecting { .. }) => {
                 self.say("The connection was lost.");
@@ -197,7 +211,7 @@ impl Session {
                 self.say("The candidate was added.");
                 self.check_input_end(now);
             }
-            Event::Remote(remote) => self.handle_remote(remote),
+            Event::Remote(remote) => self.handle_remote(now, remote),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
             Event::FirstPicture => self.say("Their picture is here."),
@@ -299,24 +313,36 @@ impl Session {
         }
     }
 
-    fn handle_remote(&mut self, remote: RemotePeer) {
-        let name = if remote.name.is_empty() { "The other person" } else { &remote.name };
-        let mut sentences = Vec::new();
-        if remote.name != self.remote.name {
-            sentences.push(format!("You are in a call with {name}."));
+    fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
+        if remote.name != self.told.name {
+            self.say(&format!("You are in a call with {}.", remote.name));
+            self.told.name.clone_from(&remote.name);
         }
-        if remote.microphone_muted != self.remote.microphone_muted {
-            let what = if remote.microphone_muted { "cannot be heard: muted" } else { "can be heard again" };
+        if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
+            self.remote_settles = Some(now + Self::SETTLE);
+        }
+        self.remote = remote;
+        if self.remote_settles.is_none() {
+            self.tell_switches();
+        }
+    }
+
+    /// Says what the other side's microphone and camera do, if that is news.
+    fn tell_switches(&mut self) {
+        let name = if self.remote.name.is_empty() { "The other person" } else { &self.remote.name };
+        let mut sentences = Vec::new();
+        if self.remote.microphone_muted != self.told.microphone_muted {
+            let what = if self.remote.microphone_muted { "is muted" } else { "can be heard again" };
             sentences.push(format!("{name} {what}."));
         }
-        if remote.camera_stopped != self.remote.camera_stopped {
-            let what = if remote.camera_stopped { "sends no picture" } else { "sends a picture again" };
+        if self.remote.camera_stopped != self.told.camera_stopped {
+            let what = if self.remote.camera_stopped { "sends no picture" } else { "sends a picture again" };
             sentences.push(format!("{name} {what}."));
         }
         for sentence in sentences {
             self.say(&sentence);
         }
-        self.remote = remote;
+        self.told = self.remote.clone();
     }
 
     fn handle_opened(

@@ -1,10 +1,11 @@
 //! What one connection knows about itself: counters, clocks, where packets and events go. The interceptors write
 //! it from webrtc's driver task, the send tasks and `stats` read it; every lock is held for a few instructions.
 
+use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::{Link, NetEvent};
 use crate::ports::{Inlet, SenderReport};
-use crate::rate::Pacer;
+use crate::rate::{Estimator, Pacer};
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
 use rtc::interceptor::TaggedPacket;
@@ -38,6 +39,7 @@ pub(super) struct Monitor {
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
     pacer: Mutex<Pacer<TaggedPacket>>,
+    estimator: Mutex<Estimator>,
     inlet: Mutex<Option<Inlet>>,
     state: Mutex<State>,
 }
@@ -93,7 +95,12 @@ struct Received {
 }
 
 impl Monitor {
-    pub fn new(events: mpsc::Sender<NetEvent>, ssrcs: Ssrcs, clock: MediaClock, start: Bitrate) -> Self {
+    pub fn new(
+        events: mpsc::Sender<NetEvent>,
+        ssrcs: Ssrcs,
+        clock: MediaClock,
+        estimator: Estimator,
+    ) -> Self {
         Self {
             ssrcs,
             clock,
@@ -101,7 +108,8 @@ impl Monitor {
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
-            pacer: Mutex::new(Pacer::new(start)),
+            pacer: Mutex::new(Pacer::new(intercept::START)),
+            estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
             state: Mutex::default(),
         }
@@ -141,6 +149,10 @@ impl Monitor {
     /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
     pub fn pacer(&self) -> MutexGuard<'_, Pacer<TaggedPacket>> {
         self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn estimator(&self) -> MutexGuard<'_, Estimator> {
+        self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_inlet(&self, inlet: Inlet) {
@@ -204,7 +216,8 @@ impl Monitor {
         }
     }
 
-    pub fn rtp_sent(&self, header: &rtc::rtp::Header, payload: usize) {
+    pub fn rtp_sent(&self, header: &rtc::rtp::Header, payload: usize, now: Instant) {
+        self.estimator().handle_sent(now);
         let mut state = self.state();
         let retransmission = state.local_rtx == Some(header.ssrc);
         let kind = if retransmission { Some(MediaKind::Video) } else { self.local_kind(header.ssrc) };
@@ -290,8 +303,14 @@ impl Monitor {
             state.sent.of(kind).fraction_lost = fraction;
             if let Some(round_trip) = self.clock.round_trip(block.last_sender_report, block.delay, now) {
                 state.round_trip = Some(round_trip);
+                drop(state);
+                self.estimator().handle_round_trip(round_trip);
+            } else {
+                drop(state);
             }
-            drop(state);
+            if kind == MediaKind::Video {
+                self.estimator().handle_receiver_report(now, fraction);
+            }
             if kind == MediaKind::Audio {
                 self.tell(NetEvent::AudioLoss(fraction as f32));
             }

@@ -59,8 +59,7 @@ pub struct Peer {
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
-    /// See [`DriverRuntime`].
-    nudge: Arc<Notify>,
+    runtime: Arc<DriverRuntime>,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
 }
@@ -122,7 +121,7 @@ impl Peer {
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
-        self.nudge.notify_one();
+        self.runtime.nudge();
         Ok(())
     }
 
@@ -161,7 +160,7 @@ impl Peer {
         let end = |id: &str| {
             report.iter().find_map(|entry| match entry {
                 RTCStatsReportEntry::LocalCandidate(end) | RTCStatsReportEntry::RemoteCandidate(end)
-                    if end.stats.id == id =>
+                    if end.stats.id.ends_with(id) =>
                 {
                     let address = end.address.as_deref().unwrap_or("?");
                     let brackets = if address.contains(':') { ("[", "]") } else { ("", "") };
@@ -211,10 +210,12 @@ impl Peer {
         let random = Random::new();
         let (audio, video) = random.two_ssrcs();
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
-        let monitor = Arc::new(Monitor::new(events.clone(), Ssrcs { audio, video }, clock, intercept::START));
+        let estimator = intercept::estimator(config.max_bitrate);
+        let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
+        let monitor = Arc::new(monitor);
         let (gathered, gathering) = watch::channel(false);
-        let nudge = Arc::new(Notify::new());
-        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), nudge: nudge.clone() });
+        let runtime = Arc::new(DriverRuntime::default());
+        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let connection = build(config, addresses, servers, checks, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
@@ -239,7 +240,7 @@ impl Peer {
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link.subscribe(), events.clone())),
         ];
-        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events)));
+        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let peer = Self {
@@ -251,7 +252,7 @@ impl Peer {
             control_task,
             tasks,
             keyframe,
-            nudge,
+            runtime,
             early,
         };
         Ok((peer, gathering))
@@ -340,9 +341,9 @@ async fn build(
             .with_configuration(configuration)
             .with_media_engine(media::media_engine()?)
             .with_setting_engine(settings(mdns, checks))
-            .with_interceptor_registry(intercept::registry(&handler.monitor, config.max_bitrate))
+            .with_interceptor_registry(intercept::registry(&handler.monitor))
             .with_handler(handler.clone())
-            .with_runtime(Arc::new(DriverRuntime { nudge: handler.nudge.clone() }))
+            .with_runtime(handler.runtime.clone())
             .with_udp_addrs(addresses.clone())
             .with_data_channel_send_buffer_limit(control::SEND_BUFFER)
             .build()
@@ -375,8 +376,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
 struct Handler {
     gathered: watch::Sender<bool>,
     monitor: Arc<Monitor>,
-    /// See [`DriverRuntime`].
-    nudge: Arc<Notify>,
+    runtime: Arc<DriverRuntime>,
 }
 
 #[async_trait::async_trait]
@@ -388,11 +388,11 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
-        self.nudge.notify_one();
+        self.runtime.nudge();
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.nudge.notify_one();
+        self.runtime.nudge();
         let link = match state {
             RTCPeerConnectionState::Connected => Link::Connected,
             RTCPeerConnectionState::Disconnected => Link::Interrupted,

@@ -132,16 +132,16 @@ impl VideoAssembler {
         }
     }
 
-    /// How long a missing packet is waited for. Two round trips and what the NACK interval adds let a lost
-    /// retransmission be repeated once.
+    /// How long a missing packet is waited for; see [`Self::patience_for`].
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// The patience that fits a round trip: 2 RTT + 60 ms, within 120 to 400 ms.
+    /// The patience that fits a round trip: three requests one after the other, within 150 to 500 ms. A keyframe
+    /// would need as long, and costs more.
     pub fn patience_for(round_trip: Duration) -> Duration {
-        (round_trip * 2 + Duration::from_millis(60))
-            .clamp(Duration::from_millis(120), Duration::from_millis(400))
+        (round_trip * 4 + Duration::from_millis(60))
+            .clamp(Duration::from_millis(150), Duration::from_millis(500))
     }
 
     pub fn counters(&self) -> AssemblerCounters {

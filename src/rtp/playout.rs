@@ -9,7 +9,7 @@
 //!  what the speaker plays, and when --------------------------------------+
 //! ```
 //!
-//! A picture may lead its sound by [`MAX_LEAD`]: waiting for slow sound costs delay, and nobody sees less than
+//! A picture may lead its sound by 35 ms: waiting for slow sound costs delay, and nobody sees less than
 //! 45 ms (ITU-R BT.1359-1: detectable from 45 ms of lead and 125 ms of lag).
 
 use super::unwrap::TimestampUnwrapper;
@@ -28,7 +28,7 @@ const NEW_TIMELINE_US: i64 = 3_000_000;
 /// How fast a smaller delay is taken up, for each picture. A larger one is taken at once.
 const SHRINK_US: i64 = 500;
 /// The picture is not held back for less than this, and the sound not for this lag.
-const MAX_LEAD_US: i64 = 20_000;
+const MAX_LEAD_US: i64 = 35_000;
 const MAX_LAG_US: i64 = 20_000;
 /// The most that either waits for the other; with more, the reports are not to be trusted.
 const MAX_SYNC_US: i64 = 600_000;
@@ -52,7 +52,7 @@ struct ClockMap {
 impl ClockMap {
     fn add(&mut self, report: &SenderReport) {
         let seconds = (report.ntp >> 32) as i64;
-        let micros = ((report.ntp & 0xffff_ffff) * 1_000_000 >> 32) as i64;
+        let micros = (((report.ntp & 0xffff_ffff) * 1_000_000) >> 32) as i64;
         self.reports.push_back((seconds * 1_000_000 + micros, report.rtp));
         if self.reports.len() > REPORTS {
             self.reports.pop_front();
@@ -195,7 +195,7 @@ mod tests {
     use crate::rtp::test_time::{at, at_us};
 
     fn report(kind: MediaKind, ms: u64, rtp: u32) -> SenderReport {
-        let ntp = (3_900_000_000u64 + ms / 1000) << 32 | ((ms % 1000) << 32) / 1000;
+        let ntp = ((3_900_000_000u64 + ms / 1000) << 32) | (((ms % 1000) << 32) / 1000);
         SenderReport { kind, ntp, rtp, arrived_at: at(ms) }
     }
 
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn pictures_wait_for_slow_sound_but_for_a_small_lead() {
         let clock = sync(150, 40);
-        assert_eq!(clock.delay().as_millis(), 90);
-        assert_eq!(clock.skew_ms().map(f64::round), Some(-20.0));
+        assert_eq!(clock.delay().as_millis(), 75);
+        assert_eq!(clock.skew_ms().map(f64::round), Some(-35.0));
         let clock = sync(55, 40);
         assert_eq!((clock.delay().as_millis(), clock.skew_ms().map(f64::round)), (0, Some(-15.0)));
     }

@@ -102,7 +102,7 @@ fn viewport(options: &WindowOptions) -> egui::ViewportBuilder {
     if let Some((x, y)) = options.position {
         viewport = viewport.with_position([x, y]);
     }
-    match eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icons/icon-256.png")) {
+    match eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icons/twocan-256.png")) {
         Ok(icon) => viewport.with_icon(icon),
         Err(error) => {
             tracing::warn!(%error, "the window has no icon");

@@ -161,12 +161,15 @@ fn failed(error: &DeviceError) -> Device {
     }
 }
 
-/// What the window can draw with, best first.
+/// What the window can draw with, best first. OpenGL is left out: it can be told only with a display, and its
+/// libraries complain on stderr where there is none.
 fn gpus() -> Vec<Gpu> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let Ok(runtime) = runtime else { return Vec::new() };
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapters = runtime.block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = runtime.block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
     let mut gpus: Vec<Gpu> = adapters.iter().map(|adapter| gpu(&adapter.get_info())).collect();
     gpus.sort_by_key(|gpu| gpu.is_software);
     gpus

@@ -21,10 +21,9 @@ mod rtx;
 mod sink;
 mod tap;
 
-pub(super) use estimate::START;
+pub(super) use estimate::{START, estimator};
 
 use super::monitor::Monitor;
-use crate::units::Bitrate;
 use rtc::interceptor::{
     CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry,
     Slot, TwccReceiverBuilder, TwccSenderBuilder,
@@ -39,9 +38,9 @@ const MAX_NACKS: u16 = 10;
 /// Packets that can be sent again: about two seconds of video.
 const RESEND_WINDOW: u16 = 1024;
 
-pub(super) fn registry(monitor: &Arc<Monitor>, max_bitrate: Option<Bitrate>) -> Registry {
+pub(super) fn registry(monitor: &Arc<Monitor>) -> Registry {
     let nack = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(MAX_NACKS);
-    let estimate = estimate::Estimate::new(monitor.clone(), max_bitrate);
+    let estimate = estimate::Estimate::new(monitor.clone());
     Registry::new()
         .with(Slot::from(500), tap::Tap::new(monitor.clone()))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimate).build())

@@ -43,9 +43,9 @@ impl Loop {
             self.free_at = self.free_at.max(self.now) + (size as f64 * 8e6 / self.capacity) as u64;
             self.queue_us = self.free_at - self.now;
             let arrival = Duration::from_micros(9_000_000_000 + self.free_at + 20_000);
-            let lost = self.sent % self.lost_one_in == 0 && self.lost_one_in != u64::MAX;
+            let lost = self.sent.is_multiple_of(self.lost_one_in);
             self.waiting.push(PacketReport { departure: now, arrival: (!lost).then_some(arrival), size });
-            if self.sent % 10 == 0 {
+            if self.sent.is_multiple_of(10) {
                 let here = |report: &PacketReport| {
                     report.arrival.is_none_or(|a| a.as_micros() as u64 <= 9_000_000_000 + self.now - 20_000)
                 };
@@ -153,7 +153,7 @@ fn senseless_reports_are_taken() {
     let mut seed = 99u64;
     for n in 0..3_000u64 {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let arrival = (seed % 3 != 0).then(|| Duration::from_micros(seed >> (seed % 50)));
+        let arrival = (!seed.is_multiple_of(3)).then(|| Duration::from_micros(seed >> (seed % 50)));
         let report = PacketReport { departure: at_us(seed >> 40), arrival, size: seed as usize % 70_000 };
         estimator.handle_reports(at_us(n * 10_000), &[report]);
         estimator.poll_probe(at_us(n * 10_000));
