@@ -47,7 +47,7 @@ impl Message {
 
 /// A name as it may be shown: one line, no control or direction characters, of limited length.
 pub fn clean_name(name: &str) -> String {
-    let shown = name.chars().filter(|c| {
+    let shown = name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| {
         !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
     });
     let shown: String = shown.take(MAX_NAME).collect();
