@@ -1,6 +1,31 @@
+//! The program `twocan`: arguments, logging, then the window or the terminal.
+
 // No console window when started by a double click; the terminal verbs attach to the one they were typed in.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use twocan::cli;
+
+/// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
+const DEFAULT_LOG: &str = "error,twocan=warn";
+
+fn main() -> ExitCode {
+    if std::env::args_os().len() > 1 {
+        cli::console::attach();
+    }
+    match cli::Args::read(std::env::args_os()) {
+        Ok(args) => {
+            log_to_stderr(args.output.log.as_deref());
+            cli::run(&args).into()
+        }
+        Err(exit) => exit.into(),
+    }
+}
+
+/// `--log`, else `RUST_LOG`, else the default.
+fn log_to_stderr(level: Option<&str>) {
+    let environment = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let filter = level.map_or_else(environment, EnvFilter::new);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -21,6 +21,8 @@ const LARGEST_PACKET: usize = 1300;
 pub struct OpusEncoder {
     encoder: Encoder,
     buffer: Box<[u8; LARGEST_PACKET]>,
+    /// The last packet told that nobody speaks.
+    silent: bool,
 }
 
 impl OpusEncoder {
@@ -29,7 +31,7 @@ impl OpusEncoder {
         encoder.set_complexity(COMPLEXITY).map_err(fatal)?;
         encoder.set_inband_fec(true).map_err(fatal)?;
         encoder.set_dtx(true).map_err(fatal)?;
-        let mut encoder = Self { encoder, buffer: Box::new([0; LARGEST_PACKET]) };
+        let mut encoder = Self { encoder, buffer: Box::new([0; LARGEST_PACKET]), silent: false };
         encoder.set_target(VOICE_RATE);
         encoder.set_expected_loss(FIRST_EXPECTED_LOSS);
         Ok(encoder)
@@ -42,7 +44,11 @@ impl AudioEncoder for OpusEncoder {
             return Err(CodecError::Fatal(format!("{} samples are not one packet", pcm.len())));
         }
         let length = self.encoder.encode_float(pcm, &mut self.buffer[..]).map_err(fatal)?;
-        Ok((length > SILENT_PACKET).then(|| Bytes::copy_from_slice(&self.buffer[..length])))
+        // The first packet of a silence goes out, so that the receiver takes what follows for silence, not for loss.
+        let silent = length <= SILENT_PACKET;
+        let left_out = silent && self.silent;
+        self.silent = silent;
+        Ok((!left_out).then(|| Bytes::copy_from_slice(&self.buffer[..length])))
     }
 
     fn set_target(&mut self, target: Bitrate) {

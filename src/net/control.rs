@@ -3,6 +3,7 @@
 //! One task owns the channel. It is kept nowhere else: webrtc's event handler holding it would keep the connection
 //! alive for ever.
 
+use super::runtime::DriverRuntime;
 use super::{MAX_CONTROL_MESSAGE, NetError, NetEvent};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut outgoing: mpsc::Receiver<String>,
     events: mpsc::Sender<NetEvent>,
+    runtime: Arc<DriverRuntime>,
 ) {
     let mut open = false;
     let mut limit = Limit::new(Instant::now());
@@ -43,6 +45,7 @@ pub(super) async fn run(
             event = channel.poll() => match event {
                 Some(DataChannelEvent::OnOpen) => {
                     open = true;
+                    runtime.settle();
                     if events.send(NetEvent::ControlOpen).await.is_err() {
                         return;
                     }

@@ -57,7 +57,7 @@ pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
         (h264(), H264, RtpCodecKind::Video),
         (rtx, RTX, RtpCodecKind::Video),
     ] {
-        let codec = RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() };
+        let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).map_err(internal)?;
     }
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };

@@ -1,11 +1,14 @@
 //! What one connection knows about itself: counters, clocks, where packets and events go. The interceptors write
 //! it from webrtc's driver task, the send tasks and `stats` read it; every lock is held for a few instructions.
 
+use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::{Link, NetEvent};
 use crate::ports::{Inlet, SenderReport};
+use crate::rate::{Estimator, Pacer};
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
+use rtc::interceptor::TaggedPacket;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -13,7 +16,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::shared::time::SystemInstant;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -35,8 +38,8 @@ pub(super) struct Monitor {
     events: mpsc::Sender<NetEvent>,
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
-    /// How long the last packet in the pacer will have to wait, in microseconds.
-    queued_us: AtomicU64,
+    pacer: Mutex<Pacer<TaggedPacket>>,
+    estimator: Mutex<Estimator>,
     inlet: Mutex<Option<Inlet>>,
     state: Mutex<State>,
 }
@@ -92,7 +95,12 @@ struct Received {
 }
 
 impl Monitor {
-    pub fn new(events: mpsc::Sender<NetEvent>, ssrcs: Ssrcs, clock: MediaClock) -> Self {
+    pub fn new(
+        events: mpsc::Sender<NetEvent>,
+        ssrcs: Ssrcs,
+        clock: MediaClock,
+        estimator: Estimator,
+    ) -> Self {
         Self {
             ssrcs,
             clock,
@@ -100,7 +108,8 @@ impl Monitor {
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
-            queued_us: AtomicU64::new(0),
+            pacer: Mutex::new(Pacer::new(intercept::START)),
+            estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
             state: Mutex::default(),
         }
@@ -137,12 +146,13 @@ impl Monitor {
         (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
     }
 
-    pub fn set_queued(&self, delay: Duration) {
-        self.queued_us.store(delay.as_micros() as u64, Ordering::Relaxed);
+    /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
+    pub fn pacer(&self) -> MutexGuard<'_, Pacer<TaggedPacket>> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What a packet handed to the pacer now would wait.
-    pub fn queued(&self) -> Duration {
-        Duration::from_micros(self.queued_us.load(Ordering::Relaxed))
+
+    pub fn estimator(&self) -> MutexGuard<'_, Estimator> {
+        self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_inlet(&self, inlet: Inlet) {
@@ -158,6 +168,8 @@ impl Monitor {
     pub fn set_estimate(&self, estimate: Bitrate, video: Bitrate) {
         let mut state = self.state();
         (state.estimate, state.video_target) = (estimate, video);
+        drop(state);
+        self.pacer().set_target(estimate);
     }
 
     // What the interceptors see.
@@ -188,6 +200,10 @@ impl Monitor {
         }
     }
 
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.state().round_trip
+    }
+
     pub fn remote_video(&self) -> Option<u32> {
         self.state().received.video.ssrc
     }
@@ -200,7 +216,8 @@ impl Monitor {
         }
     }
 
-    pub fn rtp_sent(&self, header: &rtc::rtp::Header, payload: usize) {
+    pub fn rtp_sent(&self, header: &rtc::rtp::Header, payload: usize, now: Instant) {
+        self.estimator().handle_sent(now);
         let mut state = self.state();
         let retransmission = state.local_rtx == Some(header.ssrc);
         let kind = if retransmission { Some(MediaKind::Video) } else { self.local_kind(header.ssrc) };
@@ -286,8 +303,14 @@ impl Monitor {
             state.sent.of(kind).fraction_lost = fraction;
             if let Some(round_trip) = self.clock.round_trip(block.last_sender_report, block.delay, now) {
                 state.round_trip = Some(round_trip);
+                drop(state);
+                self.estimator().handle_round_trip(round_trip);
+            } else {
+                drop(state);
             }
-            drop(state);
+            if kind == MediaKind::Video {
+                self.estimator().handle_receiver_report(now, fraction);
+            }
             if kind == MediaKind::Audio {
                 self.tell(NetEvent::AudioLoss(fraction as f32));
             }

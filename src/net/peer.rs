@@ -14,6 +14,7 @@ use crate::units::{MediaKind, Redacted};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::statistics::report::RTCStatsReportEntry;
+use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,8 +60,7 @@ pub struct Peer {
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
-    /// See [`DriverRuntime`].
-    nudge: Arc<Notify>,
+    runtime: Arc<DriverRuntime>,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
 }
@@ -122,7 +122,7 @@ impl Peer {
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
-        self.nudge.notify_one();
+        self.runtime.nudge();
         Ok(())
     }
 
@@ -158,21 +158,28 @@ impl Peer {
             _ => None,
         });
         let Some(pair) = selected else { return };
-        let end = |id: &str| {
-            report.iter().find_map(|entry| match entry {
-                RTCStatsReportEntry::LocalCandidate(end) | RTCStatsReportEntry::RemoteCandidate(end)
-                    if end.stats.id == id =>
+        let (mut local, mut remote) = (String::new(), String::new());
+        let from = self.runtime.remote();
+        for entry in report.iter() {
+            match entry {
+                RTCStatsReportEntry::LocalCandidate(end)
+                    if end.stats.id.ends_with(&pair.local_candidate_id) =>
                 {
-                    let address = end.address.as_deref().unwrap_or("?");
-                    let brackets = if address.contains(':') { ("[", "]") } else { ("", "") };
-                    let (kind, port, protocol) = (end.candidate_type, end.port, &end.protocol);
-                    Some(format!("{kind} {}{address}{}:{port} {protocol}", brackets.0, brackets.1))
+                    local = written(end);
                 }
-                _ => None,
-            })
-        };
-        into.candidate_pair.local = end(&pair.local_candidate_id).unwrap_or_default();
-        into.candidate_pair.remote = end(&pair.remote_candidate_id).unwrap_or_default();
+                RTCStatsReportEntry::RemoteCandidate(end) if from == socket_of(end) => remote = written(end),
+                _ => {}
+            }
+        }
+        if let Some(from) = from.filter(|_| remote.is_empty()) {
+            // Candidates that came within the description are not in the statistics; an address that is in
+            // neither is a NAT's.
+            let description = self.connection.remote_description().await;
+            let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
+            remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
+        }
+        into.candidate_pair.local = local;
+        into.candidate_pair.remote = remote;
         if into.candidate_pair.current_round_trip_time == 0.0 {
             into.candidate_pair.current_round_trip_time = pair.current_round_trip_time;
         }
@@ -211,10 +218,12 @@ impl Peer {
         let random = Random::new();
         let (audio, video) = random.two_ssrcs();
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
-        let monitor = Arc::new(Monitor::new(events.clone(), Ssrcs { audio, video }, clock));
+        let estimator = intercept::estimator(config.max_bitrate);
+        let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
+        let monitor = Arc::new(monitor);
         let (gathered, gathering) = watch::channel(false);
-        let nudge = Arc::new(Notify::new());
-        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), nudge: nudge.clone() });
+        let runtime = Arc::new(DriverRuntime::default());
+        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let connection = build(config, addresses, servers, checks, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
@@ -239,7 +248,7 @@ impl Peer {
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link.subscribe(), events.clone())),
         ];
-        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events)));
+        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let peer = Self {
@@ -251,7 +260,7 @@ impl Peer {
             control_task,
             tasks,
             keyframe,
-            nudge,
+            runtime,
             early,
         };
         Ok((peer, gathering))
@@ -299,6 +308,19 @@ impl Peer {
     }
 }
 
+fn socket_of(end: &RTCIceCandidateStats) -> Option<SocketAddr> {
+    Some(SocketAddr::new(end.address.as_deref()?.parse().ok()?, end.port))
+}
+
+/// `host 127.0.0.1:5000 udp`
+fn written(end: &RTCIceCandidateStats) -> String {
+    let (kind, protocol) = (end.candidate_type, end.protocol.to_ascii_lowercase());
+    match socket_of(end) {
+        Some(socket) => format!("{kind} {socket} {protocol}"),
+        None => format!("{kind} {}:{} {protocol}", end.address.as_deref().unwrap_or("?"), end.port),
+    }
+}
+
 fn internal(error: impl std::fmt::Display) -> NetError {
     NetError::Internal(error.to_string())
 }
@@ -340,9 +362,9 @@ async fn build(
             .with_configuration(configuration)
             .with_media_engine(media::media_engine()?)
             .with_setting_engine(settings(mdns, checks))
-            .with_interceptor_registry(intercept::registry(&handler.monitor, config.max_bitrate))
+            .with_interceptor_registry(intercept::registry(&handler.monitor))
             .with_handler(handler.clone())
-            .with_runtime(Arc::new(DriverRuntime { nudge: handler.nudge.clone() }))
+            .with_runtime(handler.runtime.clone())
             .with_udp_addrs(addresses.clone())
             .with_data_channel_send_buffer_limit(control::SEND_BUFFER)
             .build()
@@ -375,8 +397,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
 struct Handler {
     gathered: watch::Sender<bool>,
     monitor: Arc<Monitor>,
-    /// See [`DriverRuntime`].
-    nudge: Arc<Notify>,
+    runtime: Arc<DriverRuntime>,
 }
 
 #[async_trait::async_trait]
@@ -388,11 +409,11 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
-        self.nudge.notify_one();
+        self.runtime.nudge();
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.nudge.notify_one();
+        self.runtime.nudge();
         let link = match state {
             RTCPeerConnectionState::Connected => Link::Connected,
             RTCPeerConnectionState::Disconnected => Link::Interrupted,

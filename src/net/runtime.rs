@@ -1,26 +1,52 @@
-//! The runtime webrtc's driver runs on: tokio, with a sleep that can be cut short.
+//! The runtime webrtc's driver runs on: tokio, with two corrections.
 //!
-//! The driver looks at what it has to send before it handles its events, and not after. Handshakes that begin with
-//! an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for the next tick, 200 ms each. Waking the
-//! driver early is harmless: every part of it compares its deadlines with the time.
+//! * **A sleep that can be cut short.** The driver looks at what it has to send before it handles its events, and
+//!   not after. Handshakes that begin with an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for
+//!   the next tick, 200 ms each. Waking it early is harmless: every part of it compares its deadlines with the time.
+//! * **One datagram at a time until the control channel is open.** The driver reads up to 64 before it handles
+//!   the events that come of them. The first messages on a channel that both sides agreed on beforehand arrive in
+//!   the same moment as the end of the SCTP handshake; read together with it, they find no channel yet and are
+//!   lost, on a channel that promises to lose nothing.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
 };
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DriverRuntime {
+    nudge: Arc<Notify>,
+    settled: Arc<AtomicBool>,
+    remote: Arc<Mutex<Option<SocketAddr>>>,
+}
+
+impl DriverRuntime {
     /// Ends the driver's sleep, or its next one if it does not sleep now.
-    pub nudge: Arc<Notify>,
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// The control channel is open: datagrams are read in bursts from now on.
+    pub fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Where the last packet that was no connectivity check came from. webrtc's statistics do not know every
+    /// address a packet can come from.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Runtime for DriverRuntime {
@@ -40,7 +66,9 @@ impl Runtime for DriverRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        TokioRuntime.wrap_udp_socket(socket)
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let (settled, remote) = (self.settled.clone(), self.remote.clone());
+        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -56,5 +84,52 @@ impl Runtime for DriverRuntime {
     }
     fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
         TokioRuntime.block_on(future);
+    }
+}
+
+#[derive(Debug)]
+struct Socket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    settled: Arc<AtomicBool>,
+    remote: Arc<Mutex<Option<SocketAddr>>>,
+    /// A datagram was handed over; the driver must come round before it gets the next.
+    pause: AtomicBool,
+}
+
+impl AsyncUdpSocket for Socket {
+    fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if self.pause.swap(false, Ordering::Relaxed) {
+            // Whoever really waits is asked again at once.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let received = self.inner.poll_recv(context, buffers, meta);
+        if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
+            self.pause.store(true, Ordering::Relaxed);
+        }
+        // Not STUN (RFC 7983): DTLS or media.
+        if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
+        {
+            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta[0].addr);
+        }
+        received
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+    fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.inner.poll_send(context, transmit)
+    }
+    fn max_gso_segments(&self) -> usize {
+        self.inner.max_gso_segments()
+    }
+    fn max_gro_segments(&self) -> usize {
+        self.inner.max_gro_segments()
     }
 }

@@ -7,6 +7,7 @@
 use super::NetEvent;
 use super::monitor::Monitor;
 use crate::frame::{EncodedAudio, EncodedFrame};
+use crate::rate::Admission;
 use crate::units::MediaKind;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
@@ -23,8 +24,6 @@ pub(super) const VIDEO_QUEUE: usize = 8;
 pub(super) const AUDIO_QUEUE: usize = 16;
 /// Payload of a packet: with all headers and IPv6 it still fits a path that takes 1280 bytes.
 const MAX_PAYLOAD: usize = 1188;
-/// No frame is added to a pacer that has this much waiting.
-const MAX_QUEUED: Duration = Duration::from_millis(250);
 /// A keyframe that was asked for takes a moment to come.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -83,16 +82,16 @@ pub(super) async fn video(
 ) {
     let ssrc = monitor.ssrcs.video;
     let mut stream = Stream { track, ssrc, sequence: ssrc as u16 };
-    let mut admission = Admission::default();
+    let mut gate = Gate::default();
     let mut payloader = H264Payloader::default();
     while let Some(frame) = frames.recv().await {
-        let now = Instant::now();
         let open = monitor.is_connected();
         let Some(payload_type) = monitor.payload_type(MediaKind::Video).filter(|_| open) else {
-            admission.interrupt();
+            gate = Gate::default();
             continue;
         };
-        match admission.decide(frame.keyframe, monitor.queued(), now) {
+        let admit = || monitor.pacer().admit(frame.data.len(), frame.keyframe);
+        match gate.decide(frame.keyframe, Instant::now(), admit) {
             Verdict::Send => {}
             Verdict::Drop => continue,
             Verdict::DropAndAsk => {
@@ -123,28 +122,21 @@ enum Verdict {
     DropAndAsk,
 }
 
-/// Which frames go out: from a keyframe on, as long as the pacer keeps up.
+/// Which frames go out: from a keyframe on, as long as the pacer admits them.
 #[derive(Default)]
-struct Admission {
-    flowing: bool,
+struct Gate {
+    open: bool,
     asked: Option<Instant>,
 }
 
-impl Admission {
-    /// The next frame to go out must be a keyframe.
-    fn interrupt(&mut self) {
-        *self = Self::default();
-    }
-
-    fn decide(&mut self, keyframe: bool, queued: Duration, now: Instant) -> Verdict {
-        if queued > MAX_QUEUED {
-            self.flowing = false;
-            // Asked for only when there is room for it again.
-            return Verdict::Drop;
-        }
-        if self.flowing || keyframe {
-            *self = Self { flowing: true, asked: None };
-            return Verdict::Send;
+impl Gate {
+    fn decide(&mut self, keyframe: bool, now: Instant, admit: impl FnOnce() -> Admission) -> Verdict {
+        if self.open || keyframe {
+            self.open = admit() == Admission::Send;
+            if self.open {
+                self.asked = None;
+                return Verdict::Send;
+            }
         }
         if self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_AGAIN) {
             return Verdict::Drop;
@@ -161,25 +153,23 @@ mod tests {
     #[test]
     fn video_starts_with_a_keyframe_and_stops_up_to_the_next_when_the_pacer_is_full() {
         let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let (room, full) = (Duration::from_millis(100), Duration::from_millis(251));
-        let mut admission = Admission::default();
+        let full = Admission::Drop { request_keyframe: true };
+        let mut gate = Gate::default();
         let timeline = [
-            (0, false, room, Verdict::DropAndAsk),
-            (33, false, room, Verdict::Drop),
-            (66, true, room, Verdict::Send),
-            (100, false, room, Verdict::Send),
-            (133, false, full, Verdict::Drop),
+            (0, false, Admission::Send, Verdict::DropAndAsk),
+            (33, false, Admission::Send, Verdict::Drop),
+            (66, true, Admission::Send, Verdict::Send),
+            (100, false, Admission::Send, Verdict::Send),
+            (133, false, full, Verdict::DropAndAsk),
             (166, true, full, Verdict::Drop),
-            (200, false, room, Verdict::DropAndAsk),
-            (700, false, room, Verdict::DropAndAsk),
-            (733, true, room, Verdict::Send),
-            (766, false, room, Verdict::Send),
+            (200, false, Admission::Send, Verdict::Drop),
+            (700, false, Admission::Send, Verdict::DropAndAsk),
+            (733, true, Admission::Send, Verdict::Send),
+            (766, false, Admission::Send, Verdict::Send),
         ];
-        for (ms, keyframe, queued, verdict) in timeline {
-            assert_eq!(admission.decide(keyframe, queued, at(ms)), verdict, "at {ms} ms");
+        for (ms, keyframe, admission, verdict) in timeline {
+            let now = start + Duration::from_millis(ms);
+            assert_eq!(gate.decide(keyframe, now, || admission), verdict, "at {ms} ms");
         }
-        admission.interrupt();
-        assert_eq!(admission.decide(false, room, at(800)), Verdict::DropAndAsk);
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct CameraLink {
     /// The encoder takes its pictures here.
     pub encoder: FrameSlot,
     /// How many peers want pictures; at zero the encoder sleeps.
-    pub wanted: AtomicUsize,
+    wanted: AtomicUsize,
     /// The next picture the encoder takes must be a keyframe: the stream starts or goes on.
     pub starts: AtomicBool,
 }
@@ -51,6 +51,20 @@ impl CameraLink {
             wanted: AtomicUsize::new(0),
             starts: AtomicBool::new(true),
         }
+    }
+
+    /// Somebody wants pictures from now on. The first one need not wait for the camera.
+    pub fn want(&self) {
+        if self.wanted.fetch_add(1, Ordering::Relaxed) == 0
+            && let Some((newest, _)) = self.preview.newest()
+        {
+            self.encoder.put(newest);
+        }
+    }
+
+    /// The opposite of [`Self::want`].
+    pub fn release(&self) {
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn hand_out(&self, frame: Arc<RawFrame>) {
@@ -78,7 +92,7 @@ pub(super) fn run(link: &CameraLink, openers: &Openers, events: &Events) {
         let ended = match (openers.camera)(&wish.choice, wish.picture) {
             Ok(mut camera) => {
                 link.starts.store(true, Ordering::Relaxed);
-                watch(link, camera.as_mut(), &wish, &mut reporter)
+                watch(link, camera.as_mut(), &wish, version, &mut reporter)
             }
             Err(error) => Some(error),
         };
@@ -100,13 +114,17 @@ fn watch(
     link: &CameraLink,
     camera: &mut dyn VideoSource,
     wish: &CameraWish,
+    mut version: u64,
     reporter: &mut Reporter,
 ) -> Option<DeviceError> {
     let mut rate = RateMeter::default();
     let mut announce_in = Some(MEASURED);
     loop {
-        if link.wish.current().is_none_or(|(now, _)| now != *wish) {
-            return None;
+        if link.wish.is_over(version) {
+            match link.wish.current() {
+                Some((now, same)) if now == *wish => version = same,
+                _ => return None,
+            }
         }
         match camera.next_frame(POLL) {
             Ok(Some(frame)) => {

@@ -19,7 +19,8 @@ const SMALLEST_SIDE: u32 = 90;
 const LEAST_BITS_PER_PIXEL: f64 = 0.03;
 /// With this much on the larger size it looks better than the smaller one.
 const ENOUGH_BITS_PER_PIXEL: f64 = 0.045;
-/// After a change nothing is decided for this long: the keyframe upsets every measure.
+/// After a change nothing is decided for this long: the keyframe upsets every measure. After any keyframe, skipped
+/// pictures do not count for this long: they pay for the keyframe.
 const SETTLE: Duration = Duration::from_secs(1);
 /// A rung up must have been possible for this long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,6 +53,15 @@ impl Limitation {
     }
 }
 
+/// What came of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coded {
+    Keyframe,
+    Delta,
+    /// Left out by the rate control.
+    Skipped,
+}
+
 /// The choice of the sent size.
 pub struct Ladder {
     source: Resolution,
@@ -63,6 +73,7 @@ pub struct Ladder {
     work: Option<f64>,
     skipped: f64,
     settled_at: Option<Instant>,
+    skips_count_from: Option<Instant>,
     up_possible_since: Option<Instant>,
     patience: Duration,
 }
@@ -78,6 +89,7 @@ impl Ladder {
             work: None,
             skipped: 0.0,
             settled_at: None,
+            skips_count_from: None,
             up_possible_since: None,
             patience: PATIENCE,
         };
@@ -106,11 +118,15 @@ impl Ladder {
         self.size(self.rung)
     }
 
-    /// After each picture: what scaling and encoding it took, and whether the encoder left it out.
-    pub fn handle_frame(&mut self, now: Instant, work: Duration, skipped: bool) {
+    /// After each picture: what scaling and encoding it took, and what came of it.
+    pub fn handle_frame(&mut self, now: Instant, work: Duration, coded: Coded) {
         let work = work.as_secs_f64();
         self.work = Some(self.work.map_or(work, |average| average + WEIGHT * (work - average)));
-        self.skipped += WEIGHT * (f64::from(u8::from(skipped)) - self.skipped);
+        if coded == Coded::Keyframe {
+            self.skips_count_from = Some(now + SETTLE);
+        } else if self.skips_count_from.is_none_or(|from| now >= from) {
+            self.skipped += WEIGHT * (f64::from(u8::from(coded == Coded::Skipped)) - self.skipped);
+        }
         let settled_at = *self.settled_at.get_or_insert(now + SETTLE);
         if now < settled_at {
             return;
@@ -149,6 +165,7 @@ impl Ladder {
         self.work = self.work.map(|work| work * new / old);
         self.skipped = 0.0;
         self.settled_at = Some(now + SETTLE);
+        self.skips_count_from = self.settled_at;
         self.up_possible_since = None;
     }
 
@@ -199,7 +216,8 @@ mod tests {
                 let share = size.area() as f64 / Resolution::HD.area() as f64;
                 let work = Duration::from_secs_f64(work_ms * share / 1000.0);
                 let skipped = skip_every > 0 && number % skip_every == 0;
-                self.ladder.handle_frame(self.now, work, skipped);
+                let coded = if skipped { Coded::Skipped } else { Coded::Delta };
+                self.ladder.handle_frame(self.now, work, coded);
                 self.changes += u32::from(size != self.ladder.resolution());
             }
             self.ladder.resolution().height
@@ -252,14 +270,29 @@ mod tests {
     #[test]
     fn pictures_that_are_left_out_are_too_large() {
         let mut line = Timeline::new(1000);
-        assert_eq!(line.run(3, 5.0, 2), 540);
+        assert_eq!(line.run(2, 5.0, 2), 540);
         assert_eq!(line.ladder.limitation(), Limitation::Bandwidth);
         assert_eq!(line.run(10, 5.0, 0), 540, "the content may come back");
     }
 
     #[test]
+    fn pictures_that_pay_for_a_keyframe_are_not_counted() {
+        let mut line = Timeline::new(1000);
+        for _ in 0..5 {
+            line.now += 33 * MS;
+            line.ladder.handle_frame(line.now, 5 * MS, Coded::Keyframe);
+            for number in 0..60 {
+                line.now += 33 * MS;
+                let coded = if number < 15 { Coded::Skipped } else { Coded::Delta };
+                line.ladder.handle_frame(line.now, 5 * MS, coded);
+            }
+        }
+        assert_eq!(line.ladder.resolution(), Resolution::HD);
+    }
+
+    #[test]
     fn small_and_upright_cameras_have_fewer_rungs() {
-        let mut ladder = Ladder::new(Resolution::new(160, 120), 30.0, Bitrate::from_kbps(30));
+        let mut ladder = Ladder::new(Resolution::new(160, 120), 30.0, Bitrate::from_kbps(3));
         assert_eq!(ladder.resolution(), Resolution::new(120, 90));
         ladder = Ladder::new(Resolution::new(720, 1280), 30.0, Bitrate::from_kbps(300));
         assert_eq!(ladder.resolution(), Resolution::new(360, 640));

@@ -28,8 +28,7 @@ use crate::stats::PeerStats;
 use crate::units::Bitrate;
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long dropping [`Media`] waits for its threads: a driver that hangs is left behind.
@@ -39,12 +38,15 @@ const PEER_END: Duration = Duration::from_millis(250);
 
 /// How devices are opened. [`Default`]: those of the machine.
 pub struct Openers {
-    pub camera: Box<dyn Fn(&CameraChoice, PictureRequest) -> OpenResult<dyn VideoSource> + Send + Sync>,
-    pub microphone: Box<dyn Fn(&MicrophoneChoice) -> OpenResult<dyn AudioSource> + Send + Sync>,
-    pub speaker: Box<dyn Fn(&SpeakerChoice) -> OpenResult<dyn AudioSink> + Send + Sync>,
+    pub camera: Box<OpenCamera>,
+    pub microphone: Box<OpenMicrophone>,
+    pub speaker: Box<OpenSpeaker>,
 }
 
 type OpenResult<T> = Result<Box<T>, DeviceError>;
+type OpenCamera = dyn Fn(&CameraChoice, PictureRequest) -> OpenResult<dyn VideoSource> + Send + Sync;
+type OpenMicrophone = dyn Fn(&MicrophoneChoice) -> OpenResult<dyn AudioSource> + Send + Sync;
+type OpenSpeaker = dyn Fn(&SpeakerChoice) -> OpenResult<dyn AudioSink> + Send + Sync;
 
 impl Default for Openers {
     fn default() -> Self {
@@ -161,7 +163,8 @@ impl Media {
         self.shared.speaker.wish.change(|wish| wish.choice = choice);
     }
 
-    /// Sends to this peer from now on, and plays what comes from it.
+    /// Joins a peer to the media threads. They work for it from its first [`PeerMedia::request_keyframe`] on: before,
+    /// while codes are exchanged, it costs nothing.
     pub fn open_peer(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
         PeerMedia::start(self.shared.clone(), id, outlet)
     }
@@ -183,12 +186,19 @@ pub struct PeerMedia {
     id: PeerId,
     shared: Arc<Shared>,
     inlet: Inlet,
+    waiting: Mutex<Option<Waiting>>,
     video: Arc<VideoIn>,
     voice: Arc<VoiceIn>,
     sync: Arc<PeerSync>,
     /// Dropped to end the thread.
     running: Option<Sender<()>>,
     decoder: Option<Worker>,
+}
+
+/// What a peer's sending side is started with; gone once it has started.
+struct Waiting {
+    outlet: Outlet,
+    target: Option<Bitrate>,
 }
 
 impl PeerMedia {
@@ -206,12 +216,22 @@ impl PeerMedia {
                 receive_video::run(&link, &events);
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
-        shared.speaker.wish.change(|wish| wish.peers.push((id, voice.clone())));
-        shared.video.add(id, outlet.video);
-        shared.microphone.out.add(id, outlet.audio);
-        shared.camera.wanted.fetch_add(1, Ordering::Relaxed);
         let inlet = Inlet { video: video_packets, audio: voice_packets };
-        Self { id, shared, inlet, video, voice, sync, running: Some(running), decoder: Some(decoder) }
+        let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
+        let (running, decoder) = (Some(running), Some(decoder));
+        Self { id, shared, inlet, waiting, video, voice, sync, running, decoder }
+    }
+
+    /// Sends to this peer and plays what comes from it from now on.
+    fn begin(&self, Waiting { outlet, target }: Waiting) {
+        self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
+        self.shared.video.add(self.id, outlet.video, target);
+        self.shared.microphone.out.add(self.id, outlet.audio);
+        self.shared.camera.want();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn inlet(&self) -> Inlet {
@@ -223,14 +243,21 @@ impl PeerMedia {
         self.video.picture.clone()
     }
 
-    /// The peer cannot decode without one.
+    /// The peer listens, and cannot decode without one. The first request is the start of everything.
     pub fn request_keyframe(&self) {
-        self.shared.video.request_keyframe();
+        let waiting = self.waiting().take();
+        match waiting {
+            Some(waiting) => self.begin(waiting),
+            None => self.shared.video.request_keyframe(),
+        }
     }
 
     /// What the network to this peer has room for.
     pub fn set_video_target(&self, target: Bitrate) {
-        self.shared.video.set_target(self.id, target);
+        match &mut *self.waiting() {
+            Some(waiting) => waiting.target = Some(target),
+            None => self.shared.video.set_target(self.id, target),
+        }
     }
 
     /// What share of our voice packets the peer misses, 0.0 to 1.0.
@@ -244,7 +271,7 @@ impl PeerMedia {
     }
 
     pub fn sender_report(&self, report: SenderReport) {
-        self.sync.sender_report(report);
+        self.sync.sender_report(&report);
     }
 
     /// The peer said that its camera is off (or on again): its picture is cleared, and the pause is no freeze.
@@ -268,10 +295,12 @@ impl PeerMedia {
 
 impl Drop for PeerMedia {
     fn drop(&mut self) {
-        self.shared.camera.wanted.fetch_sub(1, Ordering::Relaxed);
-        self.shared.video.remove(self.id);
-        self.shared.microphone.out.remove(self.id);
-        self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
+        if self.waiting().is_none() {
+            self.shared.camera.release();
+            self.shared.video.remove(self.id);
+            self.shared.microphone.out.remove(self.id);
+            self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
+        }
         self.running = None;
         let deadline = Instant::now() + PEER_END;
         if let Some(decoder) = self.decoder.take() {

@@ -94,10 +94,10 @@ fn play(
             if queued >= QUEUED {
                 break;
             }
-            let heard_at = Instant::now() + queued;
+            let now = Instant::now();
             block.fill(0.0);
             for (_, voice) in &wish.peers {
-                voice.pull(heard_at, &mut one);
+                voice.pull(now, now + queued, &mut one);
                 block.iter_mut().zip(&one).for_each(|(sum, sample)| *sum += sample);
             }
             block.iter_mut().for_each(|sample| *sample = soft_clip(*sample));

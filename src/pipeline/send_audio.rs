@@ -131,7 +131,7 @@ pub(super) fn run(link: &MicrophoneLink, openers: &Openers, events: &Events) {
         let ended = match (openers.microphone)(&wish.choice) {
             Ok(mut microphone) => {
                 reporter.opened(microphone.name(), None);
-                sending.listen(link, microphone.as_mut(), &wish.choice, events)
+                sending.listen(link, microphone.as_mut(), wish.clone(), version, events)
             }
             Err(error) => Some(error),
         };
@@ -204,12 +204,16 @@ impl Sending {
         &mut self,
         link: &MicrophoneLink,
         microphone: &mut dyn AudioSource,
-        choice: &MicrophoneChoice,
+        mut wish: MicrophoneWish,
+        mut version: u64,
         events: &Events,
     ) -> Option<DeviceError> {
         let mut heard = [0.0; BLOCK];
         loop {
-            let wish = link.wish.current().map(|(wish, _)| wish).filter(|wish| wish.choice == *choice)?;
+            if link.wish.is_over(version) {
+                let (new, now) = link.wish.current().filter(|(new, _)| new.choice == wish.choice)?;
+                (wish, version) = (new, now);
+            }
             match microphone.read(&mut heard, POLL) {
                 Ok(Some(captured_at)) => self.handle_block(link, &wish, &heard, captured_at, events),
                 Ok(None) => {}
@@ -233,7 +237,11 @@ impl Sending {
             self.tell_level(heard, captured_at, events);
             return;
         }
-        let voice = self.voice.get_or_insert_with(|| VoiceProcessor::new(wish.settings));
+        let voice = self.voice.get_or_insert_with(|| {
+            // What was played while no microphone ran is no echo of now.
+            link.played.try_iter().for_each(drop);
+            VoiceProcessor::new(wish.settings)
+        });
         voice.apply(wish.settings);
         while let Ok(played) = link.played.try_recv() {
             voice.handle_played(&played);
@@ -319,6 +327,7 @@ impl Sending {
     /// The microphone is gone: so is its level.
     fn silence(&mut self, link: &MicrophoneLink, events: &Events) {
         link.out.set_level(0.0);
+        self.voice = None;
         self.packet.clear();
         self.level = Level::default();
         if self.told_level > 0.0 {

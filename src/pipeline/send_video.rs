@@ -2,7 +2,7 @@
 //! peer. While nobody wants pictures it sleeps.
 
 use super::camera::CameraLink;
-use super::ladder::{Ladder, Limitation};
+use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
 use crate::codec::h264::H264Encoder;
 use crate::codec::scale::Scaler;
@@ -69,14 +69,14 @@ impl VideoOut {
         Self { max: max.unwrap_or(DEFAULT_MAX), state: Mutex::default() }
     }
 
-    pub fn add(&self, id: PeerId, sender: Sender<EncodedFrame>) {
+    pub fn add(&self, id: PeerId, sender: Sender<EncodedFrame>, target: Option<Bitrate>) {
         let mut state = self.lock();
         state.keyframe = true;
         let before = state.totals.clone();
         state.outlets.push(VideoOutlet {
             id,
             sender,
-            target: None,
+            target,
             broken: false,
             throttle: KeyframeThrottle::default(),
             sent: 0,
@@ -136,6 +136,9 @@ impl VideoOut {
     fn hand_out(&self, frame: &EncodedFrame) {
         let mut state = self.lock();
         state.outlets.retain_mut(|outlet| {
+            if outlet.sender.is_closed() {
+                return false;
+            }
             if outlet.broken && !frame.keyframe {
                 return true;
             }
@@ -221,7 +224,12 @@ impl Sending {
                 None
             }
         };
-        ladder.handle_frame(finished, work, encoded.is_none());
+        let coded = match &encoded {
+            Some(frame) if frame.keyframe => Coded::Keyframe,
+            Some(_) => Coded::Delta,
+            None => Coded::Skipped,
+        };
+        ladder.handle_frame(finished, work, coded);
         let mut state = out.lock();
         let totals = &mut state.totals;
         totals.seconds += work.as_secs_f64();
@@ -272,13 +280,13 @@ mod tests {
     fn a_new_peer_and_one_that_lost_frames_start_with_a_keyframe() {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (first, mut first_frames) = tokio::sync::mpsc::channel(100);
-        out.add(PeerId(1), first);
+        out.add(PeerId(1), first, None);
         (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
         let got = received(&mut first_frames);
         assert!(got[0] && !got[1..].contains(&true) && got.len() > 5, "{got:?}");
 
         let (second, mut second_frames) = tokio::sync::mpsc::channel(2);
-        out.add(PeerId(2), second);
+        out.add(PeerId(2), second, None);
         (10..20).for_each(|n| sending.encode(&frame(start, n), &out));
         assert!(received(&mut first_frames)[0], "a new peer needs a keyframe, all get it");
         assert_eq!(received(&mut second_frames), [true, false], "then the queue was full");
@@ -296,8 +304,8 @@ mod tests {
         let out = VideoOut::new(Some(Bitrate::from_kbps(900)));
         assert_eq!(out.target(), Bitrate::from_kbps(900));
         let (sender, _frames) = tokio::sync::mpsc::channel(1);
-        out.add(PeerId(1), sender.clone());
-        out.add(PeerId(2), sender);
+        out.add(PeerId(1), sender.clone(), None);
+        out.add(PeerId(2), sender, None);
         out.set_target(PeerId(1), Bitrate::from_kbps(400));
         out.set_target(PeerId(2), Bitrate::from_kbps(4000));
         assert_eq!(out.target(), Bitrate::from_kbps(400));
@@ -309,9 +317,9 @@ mod tests {
     fn statistics_count_from_the_moment_a_peer_came() {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (sender, _frames) = tokio::sync::mpsc::channel(100);
-        out.add(PeerId(1), sender.clone());
+        out.add(PeerId(1), sender.clone(), None);
         (0..6).for_each(|n| sending.encode(&frame(start, n), &out));
-        out.add(PeerId(2), sender);
+        out.add(PeerId(2), sender, None);
         (6..10).for_each(|n| sending.encode(&frame(start, n), &out));
         let mut stats = OutboundVideo::default();
         out.stats(PeerId(2), &mut stats);

@@ -109,7 +109,9 @@ mod tests {
         let slot = FrameSlot::default();
         let woken = Arc::new(AtomicU32::new(0));
         let counter = woken.clone();
-        slot.on_new(Box::new(move || drop(counter.fetch_add(1, Ordering::SeqCst))));
+        slot.on_new(Box::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }));
         slot.put(frame(2));
         slot.put(frame(4));
         assert_eq!((slot.dropped(), woken.load(Ordering::SeqCst)), (1, 2));

@@ -9,8 +9,15 @@
 //! The sending task of one peer owns both.
 #![deny(clippy::disallowed_methods)]
 
+mod aimd;
+mod delay;
+mod estimator;
 mod pacer;
+mod path;
+mod prober;
 
+pub use delay::Usage;
+pub use estimator::{Estimator, EstimatorStats};
 pub use pacer::{Admission, Departure, Pacer, Priority};
 
 use crate::units::Bitrate;

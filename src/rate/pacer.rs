@@ -19,6 +19,12 @@ const PACE: f64 = 2.5;
 const MAX_WAIT: Duration = Duration::from_millis(250);
 /// Packets older than this are thrown away: the target has collapsed under a full queue.
 const MAX_AGE: Duration = Duration::from_millis(600);
+/// A repeated packet that waited longer comes too late to be of use.
+const MAX_REPEAT_AGE: Duration = Duration::from_millis(250);
+/// Repeats take at most this share of the target: on a path that loses because it is full, more of them make it
+/// fuller. What is not used is saved up for [`REPEAT_SAVED`].
+const REPEAT_SHARE: f64 = 0.4;
+const REPEAT_SAVED: Duration = Duration::from_millis(500);
 /// What may leave in one go: timers are not exact, and one wake-up for each packet costs CPU.
 const BURST: Duration = Duration::from_millis(5);
 /// Packets of one kind held at most. Audio and retransmissions beyond it are dropped, the oldest first.
@@ -75,6 +81,11 @@ pub struct Pacer<T> {
     keyframe_wanted: bool,
     probe: Option<(Probe, Instant)>,
     dropped: u64,
+    /// Bytes that may still be repeated, as of a moment.
+    repeat_credit: f64,
+    credited_at: Option<Instant>,
+    /// Repeated bytes a second, smoothed.
+    repeated: f64,
 }
 
 impl<T> Pacer<T> {
@@ -89,6 +100,9 @@ impl<T> Pacer<T> {
             keyframe_wanted: false,
             probe: None,
             dropped: 0,
+            repeat_credit: 0.0,
+            credited_at: None,
+            repeated: 0.0,
         }
     }
 
@@ -166,6 +180,12 @@ impl<T> Pacer<T> {
         if self.queues[Priority::Video as usize].front().is_some_and(|oldest| now > oldest.since + MAX_AGE) {
             self.drop_video();
         }
+        self.credit(now);
+        let repeats = &mut self.queues[Priority::Retransmission as usize];
+        while repeats.front().is_some_and(|oldest| now > oldest.since + MAX_REPEAT_AGE) {
+            repeats.pop_front();
+            self.dropped += 1;
+        }
         if let Some(sound) = self.queues[Priority::Audio as usize].pop_front() {
             self.pay(now, sound.size);
             return Some(Departure::Packet(sound.packet));
@@ -173,7 +193,11 @@ impl<T> Pacer<T> {
         if self.paid_until.is_some_and(|until| until > now + BURST) {
             return None;
         }
-        if let Some(repeat) = self.queues[Priority::Retransmission as usize].pop_front() {
+        if self.repeat_credit > 0.0
+            && let Some(repeat) = self.queues[Priority::Retransmission as usize].pop_front()
+        {
+            self.repeat_credit -= repeat.size as f64;
+            self.repeated += repeat.size as f64 / REPEAT_SAVED.as_secs_f64();
             self.pay(now, repeat.size);
             return Some(Departure::Packet(repeat.packet));
         }
@@ -195,11 +219,32 @@ impl<T> Pacer<T> {
     pub fn deadline(&self) -> Option<Instant> {
         let sound = self.queues[Priority::Audio as usize].front().map(|packet| packet.since);
         let first = |priority: Priority| self.queues[priority as usize].front().map(|packet| packet.since);
-        let rest = first(Priority::Retransmission)
-            .or_else(|| first(Priority::Video))
-            .or_else(|| self.probe.map(|(probe, end)| end - probe.duration));
-        let rest = rest.map(|since| self.paid_until.map_or(since, |until| since.max(until)));
-        sound.into_iter().chain(rest).min()
+        let rest = first(Priority::Video).or_else(|| self.probe.map(|(probe, end)| end - probe.duration));
+        let repeat = first(Priority::Retransmission).map(|since| {
+            let short = Duration::from_secs_f64((1.0 - self.repeat_credit).max(0.0) / self.repeat_rate());
+            self.credited_at.map_or(since, |at| since.max(at + short).min(since + MAX_REPEAT_AGE * 2))
+        });
+        let paid = |since: Instant| self.paid_until.map_or(since, |until| since.max(until));
+        sound.into_iter().chain(rest.map(paid)).chain(repeat.map(paid)).min()
+    }
+
+    /// What is being repeated now: the encoder gets the target less this.
+    pub fn repeated(&self) -> Bitrate {
+        Bitrate::from_bps((self.repeated * 8.0) as u64)
+    }
+
+    /// Bytes a second.
+    fn repeat_rate(&self) -> f64 {
+        self.target.max(MIN_PACE).bps() as f64 / 8.0 * REPEAT_SHARE
+    }
+
+    fn credit(&mut self, now: Instant) {
+        let saved = REPEAT_SAVED.as_secs_f64();
+        let passed = self.credited_at.map_or(saved, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.credited_at = Some(now);
+        let credit = self.repeat_credit + passed * self.repeat_rate();
+        self.repeat_credit = credit.min(saved * self.repeat_rate());
+        self.repeated *= (-passed / saved).exp();
     }
 
     fn rate(&self) -> Bitrate {
@@ -286,6 +331,20 @@ mod tests {
         }
         assert_eq!(sent, 50);
         assert!((now - at(0)).as_millis() >= 480);
+    }
+
+    #[test]
+    fn repeats_are_limited_and_do_not_wait_for_ever() {
+        let mut pacer = Pacer::new(Bitrate::from_kbps(800));
+        (0..500).for_each(|n| pacer.push(at(0), Priority::Retransmission, 1000, n));
+        let sent = departures(&mut pacer, 0, 250).len();
+        // 40 000 bytes a second, half a second saved up.
+        assert!((28..=32).contains(&sent), "{sent}");
+        assert!(pacer.repeated() > Bitrate::from_kbps(300));
+        departures(&mut pacer, 250, 1_000);
+        assert_eq!((pacer.dropped(), pacer.deadline()), (500 - sent as u64, None));
+        departures(&mut pacer, 1_000, 4_000);
+        assert!(pacer.repeated() < Bitrate::from_kbps(2));
     }
 
     #[test]

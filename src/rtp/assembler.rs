@@ -132,16 +132,16 @@ impl VideoAssembler {
         }
     }
 
-    /// How long a missing packet is waited for. Two round trips and what the NACK interval adds let a lost
-    /// retransmission be repeated once.
+    /// How long a missing packet is waited for; see [`Self::patience_for`].
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// The patience that fits a round trip: 2 RTT + 60 ms, within 120 to 400 ms.
+    /// The patience that fits a round trip: five requests one after the other, within 150 to 600 ms. A keyframe
+    /// costs more, and where many packets are lost it needs requests of its own.
     pub fn patience_for(round_trip: Duration) -> Duration {
-        (round_trip * 2 + Duration::from_millis(60))
-            .clamp(Duration::from_millis(120), Duration::from_millis(400))
+        (round_trip * 6 + Duration::from_millis(60))
+            .clamp(Duration::from_millis(150), Duration::from_millis(600))
     }
 
     pub fn counters(&self) -> AssemblerCounters {

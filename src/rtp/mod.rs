@@ -13,13 +13,17 @@
 mod assembler;
 mod freeze;
 mod h264;
+mod playout;
 mod throttle;
 mod unwrap;
+mod voice;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
+pub use playout::PlayoutClock;
 pub use throttle::KeyframeThrottle;
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
+pub use voice::{UndecodableVoice, VOICE_BLOCK, VoiceCounters, VoiceDecoder, VoicePlayout};
 
 /// Points on a timeline for tests.
 #[cfg(test)]

@@ -1,1 +1,32 @@
-//! ui
+//! The window: one of the two faces of the engine.
+//!
+//! ```text
+//! engine --Event--> app (logic) --reduce--> model --Scene--> screens (ui) --Act--> app --Command--> engine
+//! FrameSlot (own, peer) --newest--> video::View --planes--> GPU
+//! ```
+//!
+//! Everything here runs on the window's thread and never blocks: clipboard, settings file and the lock of the screen
+//! saver have small threads of their own. The window paints only when something came in (`repaint`).
+
+mod app;
+mod background;
+mod clipboard;
+mod icons;
+mod keys;
+mod model;
+mod repaint;
+mod screens;
+mod theme;
+mod video;
+mod view;
+mod widgets;
+mod window;
+mod wording;
+
+#[cfg(test)]
+mod tests;
+
+pub use window::{Courier, StartAction, WindowOptions, run};
+
+/// The same in the .desktop file, the bundle and the package.
+pub const APP_ID: &str = "net.twocan.Twocan";

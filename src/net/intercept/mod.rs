@@ -2,12 +2,12 @@
 //! comes in and back for what goes out; the number of a slot is its distance from the wire.
 //!
 //! ```text
-//!    500 tap        counts; reads reports and requests          1000 estimate  (webrtc's history, our estimator)
-//!   2000 twcc       numbers what leaves                         3000 pacer     queues video, lets sound pass
-//!   4000 nack       sends again what the other side misses      6400 reception reports: what the path lost
-//!   6500 rtx        retransmissions back into the original      7000 nack      asks again for what is missing
-//!   8000 twcc       tells the other side when packets arrived  11000 sender reports from capture time
-//!  60000 sink       to the inlet of the media threads
+//!    500 tap       counts; reads reports and requests       1000 estimate  webrtc's history, our estimator
+//!   2000 twcc      numbers what leaves                      3000 pacer     spreads video, lets sound pass
+//!   3500 resend    drops requests that come too early       4000 nack      sends again what is asked for
+//!   6400 reports   what the path lost, without repairs      6500 rtx       repairs back into the original
+//!   7000 nack      asks again for what is missing           8000 twcc      tells when packets arrived
+//!  11000 reports   sender reports from capture time        60000 sink      to the media threads
 //! ```
 //!
 //! The default registry is never used: with retransmission negotiated its NACK generator does not see what was
@@ -16,12 +16,14 @@
 mod estimate;
 mod pacer;
 mod reports;
+mod resend;
 mod rtx;
 mod sink;
 mod tap;
 
+pub(super) use estimate::{START, estimator};
+
 use super::monitor::Monitor;
-use crate::units::Bitrate;
 use rtc::interceptor::{
     CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry,
     Slot, TwccReceiverBuilder, TwccSenderBuilder,
@@ -36,14 +38,15 @@ const MAX_NACKS: u16 = 10;
 /// Packets that can be sent again: about two seconds of video.
 const RESEND_WINDOW: u16 = 1024;
 
-pub(super) fn registry(monitor: &Arc<Monitor>, max_bitrate: Option<Bitrate>) -> Registry {
+pub(super) fn registry(monitor: &Arc<Monitor>) -> Registry {
     let nack = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(MAX_NACKS);
-    let estimate = estimate::Estimate::new(monitor.clone(), max_bitrate);
+    let estimate = estimate::Estimate::new(monitor.clone());
     Registry::new()
         .with(Slot::from(500), tap::Tap::new(monitor.clone()))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimate).build())
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
-        .with(Slot::Pacer, pacer::PacerInterceptor::new(monitor.clone()))
+        .with(Slot::Pacer, pacer::Pacing::new(monitor.clone()))
+        .with(Slot::from(3_500), resend::ResendFilter::new(monitor.clone()))
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESEND_WINDOW).build())
         .with(Slot::from(6_400), ReceiverReportBuilder::new().build())
         .with(Slot::from(6_500), rtx::RtxUnwrap::default())

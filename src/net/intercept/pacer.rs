@@ -1,114 +1,85 @@
-//! Spreads video over time, so that a keyframe does not fill the queues of the path all at once; sound passes by.
+//! Holds what leaves until [`Pacer`] lets it go: sound at once, video spread out, retransmissions in between.
+//! Control packets pass by: feedback is of use only while it is fresh.
 
 use super::queues;
+use crate::net::NetEvent;
 use crate::net::monitor::Monitor;
+use crate::rate::{Departure, Priority};
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How much faster than the estimate a burst may leave.
-const PACING_FACTOR: f64 = 2.5;
-/// Sent at once after a pause: a small picture need not wait.
-const BURST: Duration = Duration::from_millis(5);
-const START_BPS: f64 = 1_000_000.0;
+/// What SRTP, UDP and IP add to a packet.
+const OVERHEAD: usize = 16 + 8 + 20;
 
-pub(super) struct PacerInterceptor {
+pub(super) struct Pacing {
     monitor: Arc<Monitor>,
-    bytes_per_second: f64,
-    /// Bytes that may leave now; negative after a packet that was larger.
-    credit: f64,
-    refilled: Option<Instant>,
-    queue: VecDeque<TaggedPacket>,
-    queued_bytes: usize,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
-impl PacerInterceptor {
+impl Pacing {
     pub fn new(monitor: Arc<Monitor>) -> Self {
-        Self {
-            monitor,
-            bytes_per_second: START_BPS * PACING_FACTOR / 8.0,
-            credit: 0.0,
-            refilled: None,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            read: VecDeque::new(),
-            write: VecDeque::new(),
-        }
+        Self { monitor, read: VecDeque::new(), write: VecDeque::new() }
     }
 
     fn release(&mut self, now: Instant) {
-        let passed = self.refilled.map_or(BURST, |then| now.saturating_duration_since(then));
-        self.refilled = Some(now);
-        let most = self.bytes_per_second * BURST.as_secs_f64();
-        self.credit = (self.credit + passed.as_secs_f64() * self.bytes_per_second).min(most);
-        while self.credit > 0.0 {
-            let Some(mut packet) = self.queue.pop_front() else { break };
-            let size = size_of(&packet);
-            self.queued_bytes -= size;
-            self.credit -= size as f64;
-            // The estimator must not take our waiting for the path's.
-            packet.now = now;
-            self.write.push_back(packet);
+        let mut pacer = self.monitor.pacer();
+        while let Some(departure) = pacer.poll(now) {
+            // Padding is not sent: a probe is made of the pictures there are.
+            if let Departure::Packet(mut packet) = departure {
+                // The estimator must not take our waiting for the path's.
+                packet.now = now;
+                self.write.push_back(packet);
+            }
         }
-        let delay = self.queued_bytes as f64 / self.bytes_per_second;
-        self.monitor.set_queued(Duration::from_secs_f64(delay));
+        if pacer.take_keyframe_wanted() {
+            self.monitor.tell(NetEvent::KeyframeWanted);
+        }
     }
 }
 
-fn size_of(packet: &TaggedPacket) -> usize {
-    match &packet.message.packet {
-        Packet::Rtp(rtp) => rtp.marshal_size(),
-        _ => 0,
-    }
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
     queues!();
 
     fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        let wanted = Attribute::TargetBitrateChanged { bits_per_second: 0.0 };
-        if let Some(Attribute::TargetBitrateChanged { bits_per_second }) = packet.message.get(&wanted) {
-            self.bytes_per_second = bits_per_second * PACING_FACTOR / 8.0;
-        }
         self.read.push_back(packet);
         Ok(())
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        match &packet.message.packet {
-            Packet::Rtp(rtp) if rtp.header.ssrc != self.monitor.ssrcs.audio => {
-                let now = packet.now;
-                self.queued_bytes += size_of(&packet);
-                self.queue.push_back(packet);
-                self.release(now);
-            }
-            _ => self.write.push_back(packet),
-        }
+        let Packet::Rtp(rtp) = &packet.message.packet else {
+            self.write.push_back(packet);
+            return Ok(());
+        };
+        let priority = if rtp.header.ssrc == self.monitor.ssrcs.audio {
+            Priority::Audio
+        } else if packet.message.get(&Attribute::Retransmission).is_some() {
+            Priority::Retransmission
+        } else {
+            Priority::Video
+        };
+        let (now, size) = (packet.now, rtp.marshal_size() + OVERHEAD);
+        self.monitor.pacer().push(now, priority, size, packet);
+        self.release(now);
         Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        if !self.queue.is_empty() {
-            self.release(now);
-        }
+        self.release(now);
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.queue.front()?;
-        // A little over the debt, so that there is something to spend.
-        let wait = (1.0 - self.credit).max(1.0) / self.bytes_per_second;
-        Some(self.refilled? + Duration::from_secs_f64(wait))
+        self.monitor.pacer().deadline()
     }
 }
 
-impl Interceptor for PacerInterceptor {
+impl Interceptor for Pacing {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}

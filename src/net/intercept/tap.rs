@@ -37,7 +37,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         match &packet.message.packet {
-            Packet::Rtp(rtp) => self.monitor.rtp_sent(&rtp.header, rtp.payload.len()),
+            Packet::Rtp(rtp) => self.monitor.rtp_sent(&rtp.header, rtp.payload.len(), packet.now),
             Packet::Rtcp(rtcp) => rtcp.iter().for_each(|rtcp| self.monitor.rtcp_sent(rtcp.as_ref())),
             _ => {}
         }

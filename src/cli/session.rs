@@ -1,0 +1,408 @@
+//! What the terminal says and does during one call: a core. It is handed what the engine tells, what comes from
+//! stdin and the time, and is drained of [`Output`]s.
+#![deny(clippy::disallowed_methods)]
+
+use super::Exit;
+use super::args::Format;
+use crate::device::{DeviceError, DeviceKind};
+use crate::engine::{Command, Event, OwnCode, RemotePeer};
+use crate::invite::{self, InviteError, Kind, MAX_TEXT};
+use crate::room::call::{CallState, EndReason};
+use crate::stats::Stats;
+use crate::units::Redacted;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    Call,
+    /// The invite, if it was on the command line.
+    Answer(Option<String>),
+}
+
+/// What the shell has to do.
+#[derive(Debug)]
+pub enum Output {
+    /// On stdout.
+    Print(Redacted<String>),
+    /// On stderr.
+    Say(String),
+    /// To the engine, which is started by the first of these.
+    Send(Command),
+    Stats(Box<Stats>),
+    End(Exit),
+}
+
+/// How a session is run.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    pub format: Format,
+    pub seconds: Option<Duration>,
+    /// Devices without which there is no call.
+    pub named_devices: Vec<DeviceKind>,
+}
+
+pub struct Session {
+    wishes: Wishes,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+    /// The start of a code whose rest may come.
+    partial: String,
+    input_ended: bool,
+    /// A paste is on its way through the engine.
+    pasting: bool,
+    /// What the other side said of itself, and as much of it as is told.
+    remote: RemotePeer,
+    told: RemotePeer,
+    /// Until then its devices are still opening, and no word is said of them.
+    remote_settles: Option<Instant>,
+    /// Devices that have run, and the last error said of each kind.
+    opened: Vec<DeviceKind>,
+    failures: Vec<(DeviceKind, DeviceError)>,
+    /// When `--seconds` are over.
+    call_ends: Option<Instant>,
+}
+
+/// Where the session stands; within [`Phase::Running`] the call's own state counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// `answer` without a code: the invite has to come from stdin. The engine is not there yet.
+    AwaitingInvite,
+    Running(CallState),
+    /// The engine says bye and goes, or is given up at the deadline.
+    Leaving {
+        exit: Exit,
+        deadline: Instant,
+    },
+    Ended,
+}
+
+impl Session {
+    /// How long the engine has to say good-bye.
+    const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+    /// How long the other side's devices take to open.
+    const SETTLE: Duration = Duration::from_secs(2);
+
+    pub fn new(task: Task, wishes: Wishes) -> Self {
+        let mut session = Self {
+            wishes,
+            phase: Phase::AwaitingInvite,
+            outputs: VecDeque::new(),
+            partial: String::new(),
+            input_ended: false,
+            pasting: false,
+            remote: RemotePeer::default(),
+            told: RemotePeer::default(),
+            remote_settles: None,
+            opened: Vec::new(),
+            failures: Vec::new(),
+            call_ends: None,
+        };
+        match task {
+            Task::Call => {
+                session.phase = Phase::Running(CallState::Idle);
+                session.send(Command::StartCall);
+            }
+            Task::Answer(None) => session.say("Paste the invite you were sent, then press Enter."),
+            Task::Answer(Some(code)) => session.take_invite(&code),
+        }
+        session
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_deadline`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Leaving { deadline, .. } => Some(deadline),
+            Phase::Running(state) if state.in_call() => {
+                [self.call_ends, self.remote_settles].into_iter().flatten().min()
+            }
+            Phase::AwaitingInvite | Phase::Running(_) | Phase::Ended => None,
+        }
+    }
+
+    pub fn handle_deadline(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match self.phase {
+            Phase::Leaving { exit, .. } => self.end(exit),
+            Phase::Running(_) if self.remote_settles.is_some_and(|settled| now >= settled) => {
+                self.remote_settles = None;
+                self.tell_switches();
+            }
+            // The time is up while nothing comes through: that is no normal end.
+            Phase::Running(CallState::Reconnecting { .. }) => {
+                self.say("The connection was lost.");
+                self.leave(now, Exit::Lost);
+            }
+            Phase::Running(_) => {
+                self.call_ends = None;
+                self.send(Command::HangUp);
+            }
+            Phase::AwaitingInvite | Phase::Ended => {}
+        }
+    }
+
+    /// Ctrl-C: hang up with a good-bye; a second one does not wait for it.
+    pub fn handle_stop(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Running(_) => self.leave(now, Exit::Ended),
+            Phase::AwaitingInvite => self.end(Exit::Ended),
+            Phase::Leaving { exit, .. } => self.end(exit),
+            Phase::Ended => {}
+        }
+    }
+
+    /// A code, a candidate or anything else from stdin: one line, or several that came together.
+    pub fn handle_text(&mut self, text: &str) {
+        let (text, read) = match invite::read(text) {
+            Err(error) if !self.partial.is_empty() => {
+                let joined = format!("{}\n{text}", self.partial);
+                match invite::read(&joined) {
+                    Err(InviteError::CutOff) => (joined, Err(InviteError::CutOff)),
+                    Err(_) => (text.to_owned(), Err(error)),
+                    Ok(pasted) => (joined, Ok(pasted)),
+                }
+            }
+            read => (text.to_owned(), read),
+        };
+        self.partial.clear();
+        match read {
+            Err(InviteError::Empty) => {}
+            Err(error) => {
+                if error == InviteError::CutOff && text.len() <= MAX_TEXT {
+                    self.partial = text;
+                }
+                self.say(&error.to_string());
+            }
+            Ok(_) => match self.phase {
+                Phase::AwaitingInvite => self.take_invite_from_stdin(&text),
+                Phase::Running(_) => {
+                    self.pasting = true;
+                    self.send(Command::Paste(Redacted(text)));
+                }
+                Phase::Leaving { .. } | Phase::Ended => {}
+            },
+        }
+    }
+
+    /// stdin has ended: what is still missing will not come.
+    pub fn handle_input_end(&mut self, now: Instant) {
+        self.input_ended = true;
+        self.check_input_end(now);
+    }
+
+    pub fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Call(state) => self.handle_state(now, state),
+            Event::Code(code) => self.handle_code(*code),
+            Event::Refused(refusal) => {
+                self.pasting = false;
+                self.say(&refusal.to_string());
+                self.check_input_end(now);
+            }
+            Event::CandidateAdded => {
+                self.pasting = false;
+                self.say("The candidate was added.");
+                self.check_input_end(now);
+            }
+            Event::Remote(remote) => self.handle_remote(now, remote),
+            Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
+            Event::Failed { kind, error } => self.handle_failed(now, kind, error),
+            Event::FirstPicture => self.say("Their picture is here."),
+            Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
+            Event::Gone => match self.phase {
+                Phase::Leaving { exit, .. } => self.end(exit),
+                Phase::AwaitingInvite | Phase::Running(_) => {
+                    self.say("The call broke off: Twocan's engine has stopped.");
+                    self.end(Exit::Lost);
+                }
+                Phase::Ended => {}
+            },
+            Event::Picture(_) | Event::Devices(_) | Event::Muted { .. } | Event::Levels { .. } => {}
+        }
+    }
+
+    fn take_invite(&mut self, code: &str) {
+        match invite::expect(code, Kind::Invite, None) {
+            Ok(_) => {
+                self.phase = Phase::Running(CallState::Idle);
+                self.send(Command::JoinCall(Redacted(code.to_owned())));
+            }
+            Err(error) => {
+                self.say(&error.to_string());
+                self.end(Exit::BadInput);
+            }
+        }
+    }
+
+    fn take_invite_from_stdin(&mut self, text: &str) {
+        match invite::expect(text, Kind::Invite, None) {
+            Ok(_) => self.take_invite(text),
+            Err(error) => self.say(&error.to_string()),
+        }
+    }
+
+    fn check_input_end(&mut self, now: Instant) {
+        if !self.input_ended || self.pasting {
+            return;
+        }
+        match self.phase {
+            Phase::AwaitingInvite => {
+                self.say("No invite came: the input has ended.");
+                self.end(Exit::BadInput);
+            }
+            Phase::Running(CallState::WaitingForReply) => {
+                self.say("No reply came: the input has ended.");
+                self.leave(now, Exit::BadInput);
+            }
+            Phase::Running(_) | Phase::Leaving { .. } | Phase::Ended => {}
+        }
+    }
+
+    fn handle_code(&mut self, code: OwnCode) {
+        let text = match self.wishes.format {
+            Format::Compact => code.text,
+            Format::Full => code.full,
+        };
+        self.outputs.push_back(Output::Print(text));
+        self.say(match code.kind {
+            Kind::Invite => {
+                "Send this invite to the other person. Then paste the reply that comes back, and press Enter."
+            }
+            Kind::Reply => {
+                "Send this reply to the person who invited you. The call starts when they paste it."
+            }
+        });
+    }
+
+    fn handle_state(&mut self, now: Instant, state: CallState) {
+        let Phase::Running(before) = self.phase else { return };
+        self.phase = Phase::Running(state);
+        match state {
+            CallState::Idle => {}
+            CallState::Gathering(_) => self.say("Looking for the ways to reach this computer ..."),
+            CallState::WaitingForReply => self.check_input_end(now),
+            CallState::Connecting { own: Kind::Invite, .. } => {
+                self.pasting = false;
+                self.say("Connecting ...");
+            }
+            // The reply is out; when the call connects is up to the other person.
+            CallState::Connecting { own: Kind::Reply, .. } => {}
+            CallState::InCall { .. } if matches!(before, CallState::Reconnecting { .. }) => {
+                self.say("The connection is back.");
+            }
+            CallState::InCall { .. } => {
+                self.pasting = false;
+                self.say("Connected. Ctrl-C hangs up.");
+                self.call_ends = self.wishes.seconds.map(|seconds| now + seconds);
+            }
+            CallState::Reconnecting { .. } => {
+                self.say("The connection is interrupted. Twocan waits for it to come back ...");
+            }
+            CallState::Ended(reason) => {
+                let (sentence, exit) = ending(reason);
+                self.say(sentence);
+                self.leave(now, exit);
+            }
+        }
+    }
+
+    fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
+        if remote.name != self.told.name {
+            self.say(&format!("You are in a call with {}.", remote.name));
+            self.told.name.clone_from(&remote.name);
+        }
+        if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
+            self.remote_settles = Some(now + Self::SETTLE);
+        }
+        self.remote = remote;
+        if self.remote_settles.is_none() {
+            self.tell_switches();
+        }
+    }
+
+    /// Says what the other side's microphone and camera do, if that is news.
+    fn tell_switches(&mut self) {
+        let name = if self.remote.name.is_empty() { "The other person" } else { &self.remote.name };
+        let mut sentences = Vec::new();
+        if self.remote.microphone_muted != self.told.microphone_muted {
+            let what = if self.remote.microphone_muted { "is muted" } else { "can be heard again" };
+            sentences.push(format!("{name} {what}."));
+        }
+        if self.remote.camera_stopped != self.told.camera_stopped {
+            let what = if self.remote.camera_stopped { "sends no picture" } else { "sends a picture again" };
+            sentences.push(format!("{name} {what}."));
+        }
+        for sentence in sentences {
+            self.say(&sentence);
+        }
+        self.told = self.remote.clone();
+    }
+
+    fn handle_opened(
+        &mut self,
+        kind: DeviceKind,
+        name: &str,
+        picture: Option<(crate::units::Resolution, f64)>,
+    ) {
+        self.failures.retain(|(failed, _)| *failed != kind);
+        if !self.opened.contains(&kind) {
+            self.opened.push(kind);
+        }
+        let picture = picture.map(|(size, fps)| format!(", {size} at {fps:.0} fps")).unwrap_or_default();
+        self.say(&format!("The {kind} is “{name}”{picture}."));
+    }
+
+    fn handle_failed(&mut self, now: Instant, kind: DeviceKind, error: DeviceError) {
+        let is_told = self.failures.iter().any(|(failed, old)| *failed == kind && *old == error);
+        if is_told || !matches!(self.phase, Phase::Running(_)) {
+            return;
+        }
+        self.say(&error.to_string());
+        let is_needed = self.wishes.named_devices.contains(&kind) && !self.opened.contains(&kind);
+        if is_needed && error != DeviceError::Ended {
+            self.leave(now, Exit::DeviceFailed);
+        }
+        self.failures.retain(|(failed, _)| *failed != kind);
+        self.failures.push((kind, error));
+    }
+
+    fn leave(&mut self, now: Instant, exit: Exit) {
+        self.phase = Phase::Leaving { exit, deadline: now + Self::LEAVE_LIMIT };
+        self.send(Command::Quit);
+    }
+
+    fn end(&mut self, exit: Exit) {
+        self.phase = Phase::Ended;
+        self.outputs.push_back(Output::End(exit));
+    }
+
+    fn send(&mut self, command: Command) {
+        self.outputs.push_back(Output::Send(command));
+    }
+
+    fn say(&mut self, sentence: &str) {
+        self.outputs.push_back(Output::Say(sentence.to_owned()));
+    }
+}
+
+fn ending(reason: EndReason) -> (&'static str, Exit) {
+    match reason {
+        EndReason::HungUp => ("The call is over.", Exit::Ended),
+        EndReason::TheyHungUp => ("The other person hung up.", Exit::Ended),
+        EndReason::Cancelled => ("There was no call.", Exit::Ended),
+        EndReason::NotConnected => (
+            "No connection could be made. Check that both sides are online, then exchange new codes; \
+             `twocan doctor` says what this network allows.",
+            Exit::NotConnected,
+        ),
+        EndReason::Lost => ("The connection was lost.", Exit::Lost),
+        EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
+    }
+}

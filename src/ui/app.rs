@@ -1,0 +1,452 @@
+//! The window's application: drains events and pictures in `logic`, shows the screen in `ui`, and carries out what
+//! screens and keys ask for. The only place that talks to the engine, the clipboard and the settings file.
+
+use super::background::{Awake, Saver};
+use super::clipboard::{Answer, Clipboard, Copied, Purpose};
+use super::keys;
+use super::model::{Effect, Model, Tone};
+use super::repaint::Waker;
+use super::screens;
+use super::theme;
+use super::video::{self, VideoPainter};
+use super::view::{Act, Offer, Overlay, Scene, Screen, View};
+use super::widgets::Toasts;
+use super::window::{StartAction, WindowOptions};
+use super::wording;
+use crate::engine::{Command, Engine, Event, PictureHandle};
+use crate::invite::{self, Kind, Pasted};
+use crate::room::call::CallState;
+use crate::settings::{Settings, Theme};
+use crate::units::Redacted;
+use eframe::egui::{self, ThemePreference, ViewportCommand};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// What an [`App`] is made of; tests hand in fakes.
+pub struct Parts {
+    pub engine: Engine,
+    pub settings: Settings,
+    /// `None`: nothing is remembered.
+    pub settings_path: Option<PathBuf>,
+    pub clipboard: Box<dyn Clipboard>,
+    pub waker: Waker,
+    pub clock: Box<dyn Fn() -> Instant>,
+    pub options: WindowOptions,
+}
+
+pub struct App {
+    engine: Engine,
+    model: Model,
+    view: View,
+    settings: Settings,
+    saver: Saver,
+    clipboard: Box<dyn Clipboard>,
+    waker: Waker,
+    clock: Box<dyn Fn() -> Instant>,
+    options: WindowOptions,
+    painter: VideoPainter,
+    own: video::View,
+    remote: Option<video::View>,
+    toasts: Toasts,
+    awake: Awake,
+    title: String,
+    focused: bool,
+    /// What the size of the window alone makes of the scale; the user's Ctrl+Plus comes on top.
+    scale: f32,
+}
+
+impl App {
+    /// How long a closing window waits for the engine to say bye.
+    const FAREWELL: Duration = Duration::from_millis(800);
+    /// How often a window with a courier looks into its inbox, until the call is up.
+    const COURIER_ROUND: Duration = Duration::from_millis(50);
+
+    pub fn new(cc: &eframe::CreationContext<'_>, parts: Parts) -> Self {
+        let Parts { engine, settings, settings_path, clipboard, waker, clock, options } = parts;
+        theme::install(&cc.egui_ctx);
+        cc.egui_ctx.set_theme(preference(settings.theme));
+        let painter = VideoPainter::new(cc);
+        if painter.is_software() {
+            waker.limit(Waker::SOFTWARE_FPS);
+            cc.egui_ctx.all_styles_mut(|style| style.animation_time = 0.0);
+        }
+        let own = video::View::new(engine.preview());
+        let wake = waker.clone();
+        own.slot().on_new(Box::new(move || wake.wake()));
+        engine.send(Command::ListDevices);
+        let mut view = View::new(clock());
+        match options.start {
+            StartAction::Lobby => {}
+            StartAction::StartCall => engine.send(Command::StartCall),
+            StartAction::JoinCall => view.joining = true,
+        }
+        Self {
+            engine,
+            model: Model::default(),
+            view,
+            settings,
+            saver: Saver::start(settings_path),
+            clipboard,
+            waker,
+            clock,
+            options,
+            painter,
+            own,
+            remote: None,
+            toasts: Toasts::default(),
+            awake: Awake::default(),
+            title: String::new(),
+            focused: false,
+            scale: 1.0,
+        }
+    }
+
+    /// Takes what came in since the last pass.
+    fn drain(&mut self, ctx: &egui::Context) {
+        let now = (self.clock)();
+        // Not without end: a flood of events must not keep the window from painting.
+        for _ in 0..Engine::EVENTS {
+            let Some(event) = self.engine.poll_event() else { break };
+            self.take(event, now);
+        }
+        while let Some(answer) = self.clipboard.poll_answer() {
+            self.take_answer(answer, now);
+        }
+        self.serve_courier(ctx);
+        if !matches!(self.model.call, CallState::Idle | CallState::Ended(_)) {
+            self.view.joining = false;
+        }
+        self.own.refresh();
+        if let Some(remote) = &mut self.remote {
+            remote.refresh();
+        }
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        for effect in self.model.reduce(event, now) {
+            match effect {
+                Effect::CopyCode => self.hand_out_code(),
+                Effect::RemotePicture(picture) => self.show_remote(picture),
+                Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
+                Effect::ClearField => {
+                    self.view.field.clear();
+                    self.view.offer = None;
+                }
+                Effect::NewCall => self.view.new_call(),
+                Effect::Dismiss => self.engine.send(Command::Dismiss),
+                Effect::StayAwake(awake) => self.awake.set(awake),
+            }
+        }
+    }
+
+    fn show_remote(&mut self, picture: Option<PictureHandle>) {
+        if let Some(old) = self.remote.take() {
+            self.painter.forget(&old);
+        }
+        self.remote = picture.map(|PictureHandle(slot)| {
+            let wake = self.waker.clone();
+            slot.on_new(Box::new(move || wake.wake()));
+            video::View::new(slot)
+        });
+        self.view.fill = None;
+    }
+
+    /// Our code is ready: into the clipboard at once, or to the courier.
+    fn hand_out_code(&mut self) {
+        let Some(code) = &self.model.code else { return };
+        let text = code.text.0.clone();
+        if let Some(courier) = &self.options.courier {
+            if courier.out.try_send(text).is_err() {
+                tracing::warn!("nobody takes the code");
+            }
+            return;
+        }
+        self.view.decline(text.clone());
+        self.clipboard.copy(Copied::Code, text);
+    }
+
+    fn serve_courier(&mut self, ctx: &egui::Context) {
+        let Some(courier) = &self.options.courier else { return };
+        if self.model.call.in_call() || matches!(self.model.call, CallState::Ended(_)) {
+            return;
+        }
+        if let Ok(text) = courier.inbox.try_recv() {
+            self.submit(text);
+        }
+        ctx.request_repaint_after(Self::COURIER_ROUND);
+    }
+
+    fn take_answer(&mut self, answer: Answer, now: Instant) {
+        match answer {
+            Answer::Text(Purpose::Paste, text) => self.submit(text.0),
+            Answer::Text(Purpose::Look, text) => self.consider(text),
+            Answer::Copied(what) => self.view.copied = Some((what, now)),
+            Answer::Failed(sentence) => self.toasts.add(Tone::Trouble, sentence, now),
+        }
+    }
+
+    /// Is this text from the clipboard a code that is of use now?
+    fn consider(&mut self, text: Redacted<String>) {
+        let wanted = match self.model.call {
+            CallState::Idle => Kind::Invite,
+            CallState::WaitingForReply => Kind::Reply,
+            CallState::Gathering(_)
+            | CallState::Connecting { .. }
+            | CallState::InCall { .. }
+            | CallState::Reconnecting { .. }
+            | CallState::Ended(_) => return,
+        };
+        self.view.offer = match invite::read(&text.0) {
+            Ok(Pasted::Description(description))
+                if description.kind == wanted && !self.view.is_declined(&text.0) =>
+            {
+                Some(Offer { kind: wanted, text })
+            }
+            Ok(Pasted::Description(_) | Pasted::Candidate(_)) | Err(_) => None,
+        };
+    }
+
+    fn submit(&mut self, text: String) {
+        self.model.refusal = None;
+        let text = Redacted(text);
+        let command = if self.view.joining && self.model.call == CallState::Idle {
+            Command::JoinCall(text)
+        } else {
+            Command::Paste(text)
+        };
+        self.engine.send(command);
+    }
+
+    fn carry_out(&mut self, ctx: &egui::Context, act: Act) {
+        match act {
+            Act::StartCall => {
+                self.forget_paste();
+                self.engine.send(Command::StartCall);
+            }
+            Act::OpenJoin => {
+                self.forget_paste();
+                self.view.joining = true;
+                self.clipboard.read(Purpose::Look);
+            }
+            Act::Read(purpose) => self.clipboard.read(purpose),
+            Act::Submit(text) => self.submit(text),
+            Act::Copy(what) => self.copy(what),
+            Act::TakeOffer => {
+                if let Some(offer) = self.view.offer.take() {
+                    self.submit(offer.text.0);
+                }
+            }
+            Act::DropOffer => {
+                if let Some(offer) = self.view.offer.take() {
+                    self.view.decline(offer.text.0);
+                }
+            }
+            Act::Cancel => self.cancel(),
+            Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
+            Act::Back => {
+                self.forget_paste();
+                self.engine.send(Command::Dismiss);
+            }
+            Act::ToggleMicrophone => {
+                self.engine.send(Command::MuteMicrophone(!self.model.microphone_muted));
+            }
+            Act::ToggleCamera => self.engine.send(Command::StopCamera(!self.model.camera_stopped)),
+            Act::ToggleFullscreen => self.set_fullscreen(ctx, !self.view.fullscreen),
+            Act::Change(settings) => {
+                ctx.set_theme(preference(settings.theme));
+                self.saver.save(&settings);
+                self.settings = (*settings).clone();
+                self.engine.send(Command::Apply(settings));
+            }
+            Act::ListDevices => self.engine.send(Command::ListDevices),
+            Act::Close => ctx.send_viewport_cmd(ViewportCommand::Close),
+        }
+    }
+
+    /// Nothing of an earlier try may stand in the next one's field.
+    fn forget_paste(&mut self) {
+        self.view.joining = false;
+        self.view.offer = None;
+        self.view.field.clear();
+        self.view.candidate.clear();
+        self.view.details = false;
+        self.model.refusal = None;
+    }
+
+    fn cancel(&mut self) {
+        if self.model.call == CallState::Idle {
+            self.forget_paste();
+        } else if self.model.code.is_some() {
+            self.view.overlay = Overlay::ConfirmCancel;
+        } else {
+            self.engine.send(Command::HangUp);
+        }
+    }
+
+    fn copy(&mut self, what: Copied) {
+        let Some(code) = &self.model.code else { return };
+        let text = match what {
+            Copied::Code => &code.text,
+            Copied::Full => &code.full,
+            Copied::Candidate(index) => match code.candidates.get(index) {
+                Some(candidate) => candidate,
+                None => return,
+            },
+        };
+        let text = text.0.clone();
+        self.view.decline(text.clone());
+        self.clipboard.copy(what, text);
+    }
+
+    fn set_fullscreen(&mut self, ctx: &egui::Context, on: bool) {
+        self.view.fullscreen = on;
+        self.view.stirred = (self.clock)();
+        ctx.send_viewport_cmd(ViewportCommand::Fullscreen(on));
+    }
+
+    /// The clipboard is looked at when the window comes to the front, and at no other time.
+    fn look_when_focused(&mut self, ctx: &egui::Context) {
+        let focused = ctx.input(|input| input.focused);
+        let gained = focused && !self.focused;
+        self.focused = focused;
+        let wanted = matches!(self.model.call, CallState::Idle | CallState::WaitingForReply);
+        if gained && wanted && self.options.courier.is_none() {
+            self.clipboard.read(Purpose::Look);
+        }
+    }
+
+    /// On a large screen everything grows, so that it is not lost in the middle.
+    fn fit_scale(&mut self, ctx: &egui::Context) {
+        let zoom = ctx.zoom_factor();
+        let scale = scale_for(ctx.content_rect().size() * zoom);
+        if scale != self.scale {
+            ctx.set_zoom_factor(zoom * scale / self.scale);
+            self.scale = scale;
+        }
+    }
+
+    fn show_title(&mut self, ctx: &egui::Context) {
+        let state = wording::title(self.model.call, self.model.remote_name());
+        let dash = if state.is_empty() { "" } else { " – " };
+        let title = format!("Twocan{}{dash}{state}", self.options.title_suffix);
+        if title != self.title {
+            ctx.send_viewport_cmd(ViewportCommand::Title(title.clone()));
+            self.title = title;
+        }
+    }
+
+    fn show(&mut self, ui: &mut egui::Ui) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let screen = self.view.screen(&self.model);
+        let now = (self.clock)();
+        let mut scene = Scene {
+            model: &self.model,
+            view: &mut self.view,
+            settings: &self.settings,
+            acts: &mut acts,
+            painter: &self.painter,
+            own: &self.own,
+            remote: self.remote.as_ref(),
+            now,
+        };
+        keys::handle(ui.ctx(), &mut scene, screen);
+        let ground = theme::palette(ui).ground;
+        egui::CentralPanel::default().frame(egui::Frame::new().fill(ground)).show(ui, |ui| match screen {
+            Screen::Lobby => screens::lobby::show(ui, &mut scene),
+            Screen::Exchange => screens::exchange::show(ui, &mut scene),
+            Screen::Call => screens::call::show(ui, &mut scene),
+            Screen::Ended => screens::ended::show(ui, &mut scene),
+            Screen::Broken => screens::ended::broken(ui, &mut scene),
+        });
+        match scene.view.overlay {
+            Overlay::None => {}
+            Overlay::Settings => screens::settings::show(ui, &mut scene),
+            Overlay::Help => screens::help::show(ui, &mut scene),
+            Overlay::ConfirmCancel if screen == Screen::Exchange => {
+                screens::exchange::confirm_cancel(ui, &mut scene);
+            }
+            // What was asked about is over.
+            Overlay::ConfirmCancel => scene.view.overlay = Overlay::None,
+        }
+        self.toasts.show(ui, now);
+        self.view.typing = ui.ctx().text_edit_focused();
+        let copied = self.view.copied.map(|(_, at)| now.saturating_duration_since(at));
+        if let Some(left) = copied.and_then(|since| View::COPIED.checked_sub(since)) {
+            ui.ctx().request_repaint_after(left + Duration::from_millis(1));
+        }
+        acts
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.drain(ctx);
+        self.show_title(ctx);
+        if self.view.fullscreen && self.view.screen(&self.model) != Screen::Call {
+            self.set_fullscreen(ctx, false);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.waker.painted();
+        self.look_when_focused(ui.ctx());
+        self.fit_scale(ui.ctx());
+        let acts = self.show(ui);
+        if !acts.is_empty() {
+            ui.ctx().request_repaint();
+        }
+        for act in acts {
+            self.carry_out(ui.ctx(), act);
+        }
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.engine.send(Command::Quit);
+        let deadline = Instant::now() + Self::FAREWELL;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            match self.engine.wait_event(left) {
+                Some(Event::Gone) | None => break,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The scale for a window of this size in unscaled points. In steps: while a window is resized, text that changes
+/// all the time would be restless.
+fn scale_for(size: egui::Vec2) -> f32 {
+    match (size.x / 1280.0).min(size.y / 720.0) {
+        times if times < 1.45 => 1.0,
+        times if times < 1.9 => 1.25,
+        times if times < 2.6 => 1.5,
+        _ => 2.0,
+    }
+}
+
+fn preference(theme: Theme) -> ThemePreference {
+    match theme {
+        Theme::System => ThemePreference::System,
+        Theme::Dark => ThemePreference::Dark,
+        Theme::Light => ThemePreference::Light,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scale_for;
+    use eframe::egui::vec2;
+
+    #[test]
+    fn large_windows_are_scaled_up() {
+        for (size, scale) in [
+            ((640.0, 480.0), 1.0),
+            ((1180.0, 720.0), 1.0),
+            ((1920.0, 1080.0), 1.25),
+            ((2560.0, 1440.0), 1.5),
+            ((3840.0, 2160.0), 2.0),
+            ((3840.0, 480.0), 1.0),
+        ] {
+            assert_eq!(scale_for(vec2(size.0, size.1)), scale, "{size:?}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What the window knows of the engine: a pure reducer from [`Event`] to [`Model`]. It decides nothing about looks and
+//! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
+
+use crate::device::{DeviceError, DeviceKind, DeviceList};
+use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
+use crate::room::call::{CallState, EndReason};
+use crate::stats::{PeerStats, Stats};
+use crate::units::{Bitrate, Resolution};
+use std::time::{Duration, Instant};
+
+/// Where a device stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum DeviceStatus {
+    /// Nothing was heard of it yet.
+    #[default]
+    Unknown,
+    Running {
+        name: String,
+        picture: Option<(Resolution, f64)>,
+    },
+    Failed(DeviceError),
+}
+
+impl DeviceStatus {
+    pub fn error(&self) -> Option<&DeviceError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Unknown | Self::Running { .. } => None,
+        }
+    }
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Running { name, .. } => Some(name),
+            Self::Unknown | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// Everything a screen can show.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub call: CallState,
+    pub code: Option<OwnCode>,
+    /// Why the last pasted text was not taken: a sentence.
+    pub refusal: Option<String>,
+    /// Candidates that were pasted one by one and taken.
+    pub candidates_added: u32,
+    pub remote: RemotePeer,
+    pub devices: DeviceList,
+    pub camera: DeviceStatus,
+    pub microphone: DeviceStatus,
+    pub speaker: DeviceStatus,
+    pub microphone_muted: bool,
+    pub camera_stopped: bool,
+    pub microphone_level: f32,
+    pub remote_level: f32,
+    pub quality: Quality,
+    pub stats: Option<Box<Stats>>,
+    pub rates: Rates,
+    /// How long the last call was; `None` if it never came up.
+    pub lasted: Option<Duration>,
+    /// The engine has ended.
+    pub gone: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            call: CallState::Idle,
+            code: None,
+            refusal: None,
+            candidates_added: 0,
+            remote: RemotePeer::default(),
+            devices: DeviceList::default(),
+            camera: DeviceStatus::default(),
+            microphone: DeviceStatus::default(),
+            speaker: DeviceStatus::default(),
+            microphone_muted: false,
+            camera_stopped: false,
+            microphone_level: 0.0,
+            remote_level: 0.0,
+            quality: Quality::default(),
+            stats: None,
+            rates: Rates::default(),
+            lasted: None,
+            gone: false,
+        }
+    }
+}
+
+/// What the window has to do about an event.
+#[derive(Debug)]
+pub enum Effect {
+    /// Our code came up for the first time in this call: copy it.
+    CopyCode,
+    /// From here on the peer's pictures come from there.
+    RemotePicture(Option<PictureHandle>),
+    Toast(Tone, String),
+    /// The text in the field was taken (or the call is over): empty it.
+    ClearField,
+    /// Nothing of an earlier call may show in the window.
+    NewCall,
+    /// Nobody has to be told that he himself went back: straight to the lobby.
+    Dismiss,
+    /// Keep the screen awake, or let it sleep again.
+    StayAwake(bool),
+}
+
+/// How a short message looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Plain,
+    Trouble,
+}
+
+impl Model {
+    pub fn device(&self, kind: DeviceKind) -> &DeviceStatus {
+        match kind {
+            DeviceKind::Camera => &self.camera,
+            DeviceKind::Microphone => &self.microphone,
+            DeviceKind::Speaker => &self.speaker,
+        }
+    }
+
+    fn device_mut(&mut self, kind: DeviceKind) -> &mut DeviceStatus {
+        match kind {
+            DeviceKind::Camera => &mut self.camera,
+            DeviceKind::Microphone => &mut self.microphone,
+            DeviceKind::Speaker => &mut self.speaker,
+        }
+    }
+
+    /// The other side's name, or a word in its place.
+    pub fn remote_name(&self) -> &str {
+        if self.remote.name.is_empty() { "Guest" } else { &self.remote.name }
+    }
+
+    /// Takes one event; `now` is for how long a call was.
+    pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        match event {
+            Event::Call(state) => self.enter(state, now),
+            Event::Code(code) => {
+                let first = self.code.is_none();
+                self.code = Some(*code);
+                if first { vec![Effect::CopyCode, Effect::ClearField] } else { Vec::new() }
+            }
+            Event::Refused(refusal) => {
+                self.refusal = Some(refusal.to_string());
+                Vec::new()
+            }
+            Event::CandidateAdded => {
+                self.candidates_added += 1;
+                self.refusal = None;
+                vec![Effect::Toast(Tone::Good, "The candidate was added.".into())]
+            }
+            Event::Remote(remote) => self.know(remote),
+            Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
+            Event::Devices(devices) => {
+                self.devices = *devices;
+                Vec::new()
+            }
+            Event::Opened { kind, name, picture } => self.device_runs(kind, name, picture),
+            Event::Failed { kind, error } => self.device_failed(kind, error),
+            Event::Muted { microphone, camera } => {
+                self.microphone_muted = microphone;
+                self.camera_stopped = camera;
+                Vec::new()
+            }
+            Event::Levels { microphone, remote } => {
+                self.microphone_level = microphone;
+                self.remote_level = remote;
+                Vec::new()
+            }
+            Event::Stats(stats, quality) => {
+                self.rates = Rates::between(self.stats.as_deref(), &stats);
+                self.stats = Some(stats);
+                self.quality = quality;
+                Vec::new()
+            }
+            Event::FirstPicture => Vec::new(),
+            Event::Gone => {
+                self.gone = true;
+                Vec::new()
+            }
+        }
+    }
+
+    fn enter(&mut self, state: CallState, now: Instant) -> Vec<Effect> {
+        let before = std::mem::replace(&mut self.call, state);
+        let mut effects = Vec::new();
+        if before != state {
+            self.refusal = None;
+        }
+        match state {
+            CallState::Idle => {
+                self.forget_call();
+                effects.push(Effect::ClearField);
+            }
+            CallState::Gathering(_) => {
+                self.forget_call();
+                effects.push(Effect::RemotePicture(None));
+                effects.push(Effect::ClearField);
+                effects.push(Effect::NewCall);
+            }
+            CallState::Connecting { .. } => effects.push(Effect::ClearField),
+            CallState::InCall { .. } => {
+                if !before.in_call() {
+                    effects.push(Effect::ClearField);
+                    effects.push(Effect::StayAwake(true));
+                }
+                if matches!(before, CallState::Reconnecting { .. }) {
+                    effects.push(Effect::Toast(Tone::Good, "The connection is back.".into()));
+                }
+            }
+            CallState::WaitingForReply | CallState::Reconnecting { .. } => {}
+            CallState::Ended(reason) => {
+                self.lasted = match before {
+                    CallState::InCall { since: started } | CallState::Reconnecting { started, .. } => {
+                        Some(now.saturating_duration_since(started))
+                    }
+                    CallState::Idle
+                    | CallState::Gathering(_)
+                    | CallState::WaitingForReply
+                    | CallState::Connecting { .. } => None,
+                    CallState::Ended(_) => self.lasted,
+                };
+                self.code = None;
+                self.remote_level = 0.0;
+                effects.push(Effect::RemotePicture(None));
+                effects.push(Effect::ClearField);
+                effects.push(Effect::StayAwake(false));
+                if reason == EndReason::Cancelled {
+                    effects.push(Effect::Dismiss);
+                }
+            }
+        }
+        effects
+    }
+
+    /// Nothing of an earlier call may show in the next one.
+    fn forget_call(&mut self) {
+        self.code = None;
+        self.candidates_added = 0;
+        self.remote = RemotePeer::default();
+        self.remote_level = 0.0;
+        self.quality = Quality::Unknown;
+        self.stats = None;
+        self.rates = Rates::default();
+        self.lasted = None;
+    }
+
+    fn know(&mut self, remote: RemotePeer) -> Vec<Effect> {
+        let newcomer = self.remote.name.is_empty() && !remote.name.is_empty();
+        self.remote = remote;
+        if newcomer && self.call.in_call() {
+            vec![Effect::Toast(Tone::Plain, format!("You are in a call with {}.", self.remote.name))]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn device_runs(
+        &mut self,
+        kind: DeviceKind,
+        name: String,
+        picture: Option<(Resolution, f64)>,
+    ) -> Vec<Effect> {
+        let was =
+            std::mem::replace(self.device_mut(kind), DeviceStatus::Running { name: name.clone(), picture });
+        match was {
+            DeviceStatus::Failed(_) => {
+                vec![Effect::Toast(Tone::Good, format!("The {kind} works again: {name}."))]
+            }
+            DeviceStatus::Unknown | DeviceStatus::Running { .. } => Vec::new(),
+        }
+    }
+
+    fn device_failed(&mut self, kind: DeviceKind, error: DeviceError) -> Vec<Effect> {
+        let sentence = error.to_string();
+        let was = std::mem::replace(self.device_mut(kind), DeviceStatus::Failed(error));
+        if kind == DeviceKind::Microphone {
+            self.microphone_level = 0.0;
+        }
+        // The screens show the sentence in its place; only news in a call needs a message besides.
+        let news = was.error().map(ToString::to_string).as_ref() != Some(&sentence);
+        if news && self.call.in_call() { vec![Effect::Toast(Tone::Trouble, sentence)] } else { Vec::new() }
+    }
+}
+
+/// What the cumulative counters of two reports a second apart come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    pub video_in: Bitrate,
+    pub audio_in: Bitrate,
+    pub video_out: Bitrate,
+    pub audio_out: Bitrate,
+    /// Share of the other side's video packets that were lost, 0.0 to 1.0.
+    pub video_loss_in: f64,
+    pub audio_loss_in: f64,
+    /// Mean time a picture waited for its turn, in milliseconds.
+    pub video_hold_ms: f64,
+    pub audio_hold_ms: f64,
+}
+
+impl Rates {
+    pub fn between(before: Option<&Stats>, now: &Stats) -> Self {
+        let nothing = PeerStats::default();
+        let zero = Stats::default();
+        let before = before.filter(|before| before.seconds < now.seconds).unwrap_or(&zero);
+        let seconds = now.seconds - before.seconds;
+        let (Some(new), old) = (now.peers.first(), before.peers.first().unwrap_or(&nothing)) else {
+            return Self::default();
+        };
+        if seconds <= 0.0 {
+            return Self::default();
+        }
+        let rate =
+            |new: u64, old: u64| Bitrate::from_bps((new.saturating_sub(old) as f64 * 8.0 / seconds) as u64);
+        let loss = |received: (u64, u64), lost: (i64, i64)| {
+            let lost = (lost.0 - lost.1).max(0) as f64;
+            let all = received.0.saturating_sub(received.1) as f64 + lost;
+            if all > 0.0 { lost / all } else { 0.0 }
+        };
+        let hold = |delay: (f64, f64), count: (u64, u64)| {
+            let count = count.0.saturating_sub(count.1) as f64;
+            if count > 0.0 { ((delay.0 - delay.1) * 1000.0 / count).max(0.0) } else { 0.0 }
+        };
+        let (video, old_video) = (&new.inbound.video, &old.inbound.video);
+        let (audio, old_audio) = (&new.inbound.audio, &old.inbound.audio);
+        Self {
+            video_in: rate(video.bytes_received, old_video.bytes_received),
+            audio_in: rate(audio.bytes_received, old_audio.bytes_received),
+            video_out: rate(new.outbound.video.bytes_sent, old.outbound.video.bytes_sent),
+            audio_out: rate(new.outbound.audio.bytes_sent, old.outbound.audio.bytes_sent),
+            video_loss_in: loss(
+                (video.packets_received, old_video.packets_received),
+                (video.packets_lost, old_video.packets_lost),
+            ),
+            audio_loss_in: loss(
+                (audio.packets_received, old_audio.packets_received),
+                (audio.packets_lost, old_audio.packets_lost),
+            ),
+            video_hold_ms: hold(
+                (video.jitter_buffer_delay, old_video.jitter_buffer_delay),
+                (video.jitter_buffer_emitted_count, old_video.jitter_buffer_emitted_count),
+            ),
+            audio_hold_ms: hold(
+                (audio.jitter_buffer_delay, old_audio.jitter_buffer_delay),
+                (audio.jitter_buffer_emitted_count, old_audio.jitter_buffer_emitted_count),
+            ),
+        }
+    }
+}

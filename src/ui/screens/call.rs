@@ -1,0 +1,300 @@
+//! The call: their picture fills the window, ours lies in a corner, the controls float over both.
+
+use super::own_picture::{camera_switch, microphone_switch};
+use super::statistics;
+use crate::room::call::{Call, CallState};
+use crate::ui::icons::{self, Icon};
+use crate::ui::theme::{self, DARK, SCRIM, STAGE};
+use crate::ui::video::{self, Fill};
+use crate::ui::view::{Act, Corner, Overlay, Scene, View};
+use crate::ui::widgets::{self, RoundButton};
+use crate::ui::wording;
+use eframe::egui::{
+    self, Align2, Color32, CursorIcon, Frame, Margin, Rect, Role, Sense, Stroke, StrokeKind, Theme, Ui,
+    WidgetInfo, pos2, vec2,
+};
+use std::time::Duration;
+
+const MARGIN: f32 = 16.0;
+const BUTTON: f32 = 52.0;
+const BUTTON_GAP: f32 = 12.0;
+/// The button that ends the call stands a little apart.
+const HANG_UP_GAP: f32 = 12.0;
+/// The capsule of the five round buttons.
+const BAR: egui::Vec2 = vec2(5.0 * BUTTON + 4.0 * BUTTON_GAP + HANG_UP_GAP + 20.0, BUTTON + 20.0);
+
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
+    // The stage is dark in both themes.
+    let dark = ui.ctx().style_of(Theme::Dark);
+    ui.set_style(dark);
+    let stage = ui.max_rect();
+    ui.painter().rect_filled(stage, 0.0, STAGE);
+    let controls = controls_show(ui, scene);
+    their_picture(ui, scene, stage);
+    own_picture(ui, scene, stage);
+    if controls {
+        top(ui, scene, stage);
+    }
+    banner(ui, scene, stage);
+    if scene.view.statistics {
+        statistics::show(ui, scene, stage);
+    }
+    if controls {
+        muted_hint(ui, scene, stage);
+        control_bar(ui, scene, stage);
+    } else {
+        ui.ctx().set_cursor_icon(CursorIcon::None);
+    }
+    tick(ui, scene);
+}
+
+/// In full screen the controls go when nothing has stirred for a while.
+fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> bool {
+    let stirred = ui.input(|input| {
+        input.pointer.delta() != egui::Vec2::ZERO || input.pointer.any_down() || !input.keys_down.is_empty()
+    });
+    if stirred {
+        scene.view.stirred = scene.now;
+    }
+    if !scene.view.fullscreen || scene.view.overlay != Overlay::None {
+        return true;
+    }
+    let rest = scene.now.saturating_duration_since(scene.view.stirred);
+    if rest < View::REST {
+        ui.ctx().request_repaint_after(View::REST - rest + Duration::from_millis(1));
+    }
+    rest < View::REST
+}
+
+/// The timer and the count-down move once a second.
+fn tick(ui: &Ui, scene: &Scene<'_>) {
+    let since = match scene.model.call {
+        CallState::InCall { since } | CallState::Reconnecting { since, .. } => since,
+        CallState::Idle
+        | CallState::Gathering(_)
+        | CallState::WaitingForReply
+        | CallState::Connecting { .. }
+        | CallState::Ended(_) => return,
+    };
+    let part = scene.now.saturating_duration_since(since).subsec_millis();
+    ui.ctx().request_repaint_after(Duration::from_millis(u64::from(1001 - part.min(1000))));
+}
+
+fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    let response = ui.interact(stage, ui.scope_id().with("their picture"), Sense::click());
+    let name = scene.model.remote_name();
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Picture of {name}")));
+    let resolution = scene.remote.and_then(video::View::resolution);
+    let best = resolution.map_or(Fill::Cover, |resolution| Fill::best(resolution, stage.size()));
+    let fill = scene.view.fill.unwrap_or(best);
+    if response.double_clicked() {
+        toggle_fill(scene.view, best);
+    }
+    let painted = !scene.model.remote.camera_stopped
+        && scene.remote.is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
+    if !painted {
+        let diameter = (stage.height() * 0.26).clamp(96.0, 260.0);
+        let center = stage.center() - vec2(0.0, 24.0);
+        widgets::avatar(ui.painter(), center, diameter, name, &DARK);
+        let words = if scene.model.remote.camera_stopped {
+            format!("{name}’s camera is off")
+        } else {
+            format!("Waiting for the picture of {name}")
+        };
+        let below = center + vec2(0.0, diameter / 2.0 + 28.0);
+        ui.painter().text(below, Align2::CENTER_CENTER, words, theme::regular(16.0), DARK.muted);
+    }
+}
+
+/// From what shows now to the other; also on the key.
+pub fn toggle_fill(view: &mut View, best: Fill) {
+    view.fill = Some(match view.fill.unwrap_or(best) {
+        Fill::Fit => Fill::Cover,
+        Fill::Cover => Fill::Fit,
+    });
+}
+
+/// Where our own picture may lie: clear of the top line, and of the controls where they would overlap.
+fn own_area(stage: Rect, size: egui::Vec2) -> Rect {
+    let beside = (stage.width() - BAR.x) / 2.0 - 2.0 * MARGIN >= size.x;
+    let below = if beside { MARGIN } else { BAR.y + 2.0 * MARGIN };
+    Rect::from_min_max(stage.min + vec2(MARGIN, MARGIN + 52.0), stage.max - vec2(MARGIN, below))
+}
+
+fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    if scene.view.own_hidden {
+        return;
+    }
+    let width = (stage.width() * 0.2).clamp(152.0, 360.0).round();
+    let size = vec2(width, (width * 9.0 / 16.0).round());
+    let area = own_area(stage, size);
+    let mut rect = scene.view.corner.place(area, size);
+    let id = ui.scope_id().with("own picture");
+    if let (Some(offset), Some(pointer)) = (scene.view.drag, ui.ctx().pointer_interact_pos()) {
+        let min = (pointer + offset).clamp(area.min, (area.max - size).max(area.min));
+        rect = Rect::from_min_size(min, size);
+    }
+    let response = ui.interact(rect, id, Sense::click_and_drag());
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Your picture"));
+    if response.drag_started() {
+        scene.view.drag = ui.input(|input| input.pointer.press_origin()).map(|pressed| rect.min - pressed);
+    }
+    if response.drag_stopped() {
+        scene.view.drag = None;
+        scene.view.corner = Corner::nearest(area, rect.center());
+    }
+    let radius = 12.0;
+    let shadow = egui::Shadow { offset: [0, 4], blur: 16, spread: 0, color: Color32::from_black_alpha(110) };
+    ui.painter().add(shadow.as_shape(rect, radius));
+    ui.painter().rect_filled(rect, radius, DARK.raised);
+    let painted = !scene.model.camera_stopped
+        && scene.painter.paint(ui, scene.own, rect, Fill::Cover, radius, scene.settings.mirror_self);
+    if !painted {
+        widgets::avatar(ui.painter(), rect.center(), rect.height() * 0.5, scene.own_name(), &DARK);
+    }
+    let stroke = Stroke::new(1.0, Color32::from_white_alpha(48));
+    ui.painter().rect_stroke(rect, radius, stroke, StrokeKind::Inside);
+    if scene.model.microphone_muted {
+        let center = rect.left_bottom() + vec2(20.0, -20.0);
+        ui.painter().circle_filled(center, 12.0, SCRIM);
+        theme::paint_icon(ui.painter(), center, icons::MIC_OFF, 15.0, DARK.trouble);
+    }
+    let cursor = if scene.view.drag.is_some() { CursorIcon::Grabbing } else { CursorIcon::Grab };
+    let hovered = response.hovered() || ui.rect_contains_pointer(rect);
+    response.on_hover_cursor(cursor);
+    if hovered && scene.view.drag.is_none() {
+        let place = Rect::from_min_size(rect.right_top() + vec2(-48.0, 4.0), egui::Vec2::splat(44.0));
+        ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
+            let hide = RoundButton::new(icons::VISIBILITY_OFF, "Hide your picture").key("P");
+            if hide.on_picture().show(ui).clicked() {
+                scene.view.own_hidden = true;
+            }
+        });
+    }
+}
+
+/// Who, how well, how long; settings and help.
+fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    let line =
+        Rect::from_min_max(stage.min + vec2(MARGIN, 12.0), pos2(stage.right() - MARGIN, stage.top() + 56.0));
+    ui.scope_builder(egui::UiBuilder::new().max_rect(line), |ui| {
+        ui.horizontal(|ui| {
+            let frame = Frame::new().fill(SCRIM).corner_radius(22).inner_margin(Margin::symmetric(14, 0));
+            frame.show(ui, |ui| {
+                ui.set_height(theme::TARGET);
+                ui.spacing_mut().item_spacing.x = 10.0;
+                widgets::bars(ui, scene.model.quality, &DARK);
+                if scene.model.remote.microphone_muted {
+                    let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
+                    let words = format!("{} is muted", scene.model.remote_name());
+                    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
+                    theme::paint_icon(ui.painter(), rect.center(), icons::MIC_OFF, 18.0, DARK.trouble);
+                    response.on_hover_text(words);
+                }
+                let name = egui::RichText::new(scene.model.remote_name())
+                    .font(theme::semibold(15.0))
+                    .color(Color32::WHITE);
+                let most = (stage.width() - 360.0).max(120.0);
+                ui.scope(|ui| {
+                    ui.set_max_width(most);
+                    ui.add(egui::Label::new(name).truncate());
+                });
+                if let CallState::InCall { since } | CallState::Reconnecting { started: since, .. } =
+                    scene.model.call
+                {
+                    let time = wording::clock(scene.now.saturating_duration_since(since));
+                    ui.label(
+                        egui::RichText::new(time).font(theme::regular(15.0)).color(Color32::from_gray(215)),
+                    );
+                }
+                let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
+                response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Encrypted from end to end"));
+                theme::paint_icon(ui.painter(), rect.center(), icons::LOCK, 16.0, Color32::from_gray(215));
+                response.on_hover_text("Encrypted from end to end");
+            });
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if RoundButton::new(icons::HELP, "Help").key("?").on_picture().show(ui).clicked() {
+                    scene.view.overlay = Overlay::Help;
+                }
+                if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").on_picture().show(ui).clicked()
+                {
+                    scene.view.overlay = Overlay::Settings;
+                }
+                if scene.view.own_hidden {
+                    let show = RoundButton::new(icons::PIP, "Show your picture").key("P").on_picture();
+                    if show.show(ui).clicked() {
+                        scene.view.own_hidden = false;
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// A line in the middle of the top: what is wrong with the connection.
+fn banner(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
+    let CallState::Reconnecting { since, .. } = scene.model.call else { return };
+    let words = wording::reconnecting(since, scene.now, Call::RECONNECT_LIMIT);
+    pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
+}
+
+/// Whoever talks while muted is told.
+fn muted_hint(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
+    if scene.model.microphone_muted && widgets::speaks(scene.model.microphone_level) {
+        // Under the line about the connection, where there is one.
+        let top = if matches!(scene.model.call, CallState::Reconnecting { .. }) { 152.0 } else { 84.0 };
+        pill(
+            ui,
+            stage,
+            stage.top() + top,
+            icons::MIC_OFF,
+            DARK.trouble,
+            "You are muted. Press M to be heard.",
+        );
+    }
+}
+
+fn pill(ui: &mut Ui, stage: Rect, top: f32, icon: Icon, color: Color32, words: &str) {
+    let room = (stage.width() - 2.0 * MARGIN - 56.0).min(620.0);
+    let galley = ui.painter().layout(words.to_owned(), theme::regular(15.0), Color32::WHITE, room);
+    let size = galley.size() + vec2(56.0, 20.0);
+    let rect = Rect::from_min_size(pos2(stage.center().x - size.x / 2.0, top), size);
+    let response = ui.interact(rect, ui.scope_id().with(("pill", icon.0)), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Status, true, words));
+    ui.painter().rect_filled(rect, 14.0, Color32::from_black_alpha(205));
+    theme::paint_icon(ui.painter(), rect.left_center() + vec2(24.0, 0.0), icon, 20.0, color);
+    ui.painter().galley(rect.min + vec2(42.0, 10.0), galley, Color32::WHITE);
+}
+
+fn control_bar(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    let center = pos2(stage.center().x, stage.bottom() - MARGIN - BAR.y / 2.0);
+    let rect = Rect::from_center_size(center, BAR);
+    ui.painter().rect_filled(rect, BAR.y / 2.0, Color32::from_black_alpha(190));
+    let inside = rect.shrink(10.0);
+    ui.scope_builder(egui::UiBuilder::new().max_rect(inside), |ui| {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = BUTTON_GAP;
+            microphone_switch(ui, scene, BUTTON, true);
+            camera_switch(ui, scene, BUTTON, true);
+            let (icon, name) = if scene.view.fullscreen {
+                (icons::FULLSCREEN_EXIT, "Leave full screen")
+            } else {
+                (icons::FULLSCREEN, "Full screen")
+            };
+            if RoundButton::new(icon, name).key("F").diameter(BUTTON).on_bar(false).show(ui).clicked() {
+                scene.act(Act::ToggleFullscreen);
+            }
+            let name = if scene.view.statistics { "Hide details" } else { "Details" };
+            let lit = scene.view.statistics;
+            if RoundButton::new(icons::STATS, name).key("D").diameter(BUTTON).on_bar(lit).show(ui).clicked() {
+                scene.view.statistics = !scene.view.statistics;
+            }
+            ui.add_space(HANG_UP_GAP);
+            let hang_up =
+                RoundButton::new(icons::CALL_END, "Hang up").diameter(BUTTON).look(widgets::Look::Danger);
+            if hang_up.show(ui).clicked() {
+                scene.act(Act::HangUp);
+            }
+        });
+    });
+}

@@ -1,0 +1,87 @@
+//! The screens. Each is one function that shows a [`Scene`](super::view::Scene).
+
+pub mod call;
+mod code_details;
+pub mod devices;
+pub mod ended;
+pub mod exchange;
+pub mod help;
+pub mod lobby;
+mod own_picture;
+pub mod servers;
+pub mod settings;
+pub mod statistics;
+
+use super::icons;
+use super::theme;
+use super::view::{Overlay, Scene};
+use super::widgets::{Look, RoundButton};
+use eframe::egui::{self, Align, Layout, RichText, Ui};
+
+/// Width from which there is room for two columns with air between them.
+const ROOMY: f32 = 900.0;
+
+/// Name on the left; settings and help on the right.
+fn top_bar(ui: &mut Ui, scene: &mut Scene<'_>, left: impl FnOnce(&mut Ui, &mut Scene<'_>)) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(theme::TARGET);
+        left(ui, scene);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.add_space(-10.0);
+            if RoundButton::new(icons::HELP, "Help").key("?").look(Look::Quiet).show(ui).clicked() {
+                scene.view.overlay = Overlay::Help;
+            }
+            if RoundButton::new(icons::SETTINGS, "Settings")
+                .key("Ctrl+,")
+                .look(Look::Quiet)
+                .show(ui)
+                .clicked()
+            {
+                scene.view.overlay = Overlay::Settings;
+            }
+        });
+    });
+}
+
+/// The mark and the name of the program.
+fn brand(ui: &mut Ui) {
+    let (rect, _) = ui.allocate_exact_size(egui::vec2(36.0, 36.0), egui::Sense::hover());
+    theme::paint_mark(ui, rect);
+    ui.label(RichText::new("Twocan").font(theme::semibold(19.0)));
+}
+
+/// Shows `add` in a column in the middle that is at most `width` wide, scrolled where it is too high.
+fn centered(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) {
+    let room = ui.available_size();
+    egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        let width = width.min(room.x);
+        // In the middle of the height too, as far as last time's height tells.
+        let id = ui.make_persistent_id("height");
+        let height = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(0.0);
+        ui.add_space(((room.y - height) * 0.45).max(0.0));
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            ui.add_space((room.x - width) / 2.0);
+            ui.vertical(|ui| {
+                ui.set_width(width);
+                ui.spacing_mut().item_spacing.x = 8.0;
+                let top = ui.cursor().top();
+                add(ui);
+                let now = ui.min_rect().bottom() - top;
+                if (now - height).abs() > 0.5 {
+                    ui.data_mut(|data| data.insert_temp(id, now));
+                    ui.ctx().request_discard("the height of the middle column");
+                }
+            });
+        });
+    });
+}
+
+/// A row of texts and marks: no higher than they are.
+fn low_row<R>(ui: &mut Ui, height: f32, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        ui.horizontal(add).inner
+    })
+    .inner
+}

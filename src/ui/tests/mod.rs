@@ -1,0 +1,8 @@
+//! The window under test: real application, real accessibility tree, fake engine, clipboard and clock.
+
+mod colors;
+mod flows;
+mod people;
+mod reducer;
+mod rig;
+mod screenshots;

@@ -1,0 +1,296 @@
+//! Pictures of each screen: for the README (`cargo test --release --lib ui::tests::screenshots -- --ignored`), and
+//! with `TWOCAN_LOOK=folder` of every screen in both themes and three sizes, to be looked at.
+
+use super::people;
+use super::rig::{Rig, Setup};
+use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
+use crate::engine::{Event, Quality, Refusal, RemotePeer};
+use crate::invite::{InviteError, Kind};
+use crate::room::call::{CallState, EndReason};
+use crate::stats::{
+    CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
+};
+use eframe::egui::{Key, Theme};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Brings a window to the screen of this name.
+type Scene = fn(&mut Rig);
+
+const SCENES: &[(&str, Scene)] = &[
+    ("lobby", lobby),
+    ("lobby-trouble", lobby_trouble),
+    ("lobby-offer", lobby_offer),
+    ("invite", invite),
+    ("invite-wrong", invite_wrong),
+    ("invite-details", invite_details),
+    ("join", join),
+    ("reply", reply),
+    ("call", call),
+    ("call-details", call_details),
+    ("call-no-picture", call_no_picture),
+    ("reconnecting", reconnecting),
+    ("ended", ended),
+    ("not-connected", not_connected),
+    ("settings", settings),
+    ("settings-server", settings_server),
+    ("help", help),
+    ("give-up", give_up),
+];
+
+/// The README's pictures: scene, theme, size.
+const README: &[(&str, Theme, (f32, f32))] = &[
+    ("call", Theme::Dark, (1180.0, 720.0)),
+    ("lobby", Theme::Dark, (1180.0, 720.0)),
+    ("lobby", Theme::Light, (1180.0, 720.0)),
+    ("invite", Theme::Dark, (1180.0, 720.0)),
+    ("reply", Theme::Light, (1180.0, 720.0)),
+    ("call-details", Theme::Dark, (1180.0, 720.0)),
+    ("settings", Theme::Light, (1180.0, 720.0)),
+    ("help", Theme::Dark, (1180.0, 720.0)),
+];
+
+fn device(name: &str) -> DeviceInfo {
+    DeviceInfo { name: name.into(), detail: String::new() }
+}
+
+fn devices(rig: &mut Rig) {
+    rig.say(Event::Devices(Box::new(DeviceList {
+        cameras: vec![device("Integrated Camera"), device("Logitech BRIO")],
+        microphones: vec![device("Built-in Microphone"), device("Yeti Nano")],
+        speakers: vec![device("Built-in Speakers"), device("WH-1000XM4")],
+    })));
+    for (kind, name) in [
+        (DeviceKind::Camera, "Integrated Camera"),
+        (DeviceKind::Microphone, "Built-in Microphone"),
+        (DeviceKind::Speaker, "Built-in Speakers"),
+    ] {
+        let picture = (kind == DeviceKind::Camera).then_some((crate::units::Resolution::HD, 30.0));
+        rig.say(Event::Opened { kind, name: name.into(), picture });
+    }
+}
+
+fn lobby(rig: &mut Rig) {
+    devices(rig);
+    let preview = Arc::clone(&rig.preview);
+    rig.put(&preview, people::cat());
+    rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+}
+
+fn lobby_trouble(rig: &mut Rig) {
+    rig.say(Event::Failed { kind: DeviceKind::Camera, error: DeviceError::Busy(DeviceKind::Camera) });
+    rig.say(Event::Failed {
+        kind: DeviceKind::Microphone,
+        error: DeviceError::NotFound(DeviceKind::Microphone),
+    });
+}
+
+fn lobby_offer(rig: &mut Rig) {
+    lobby(rig);
+    rig.clipboard.put(&super::rig::own_code(Kind::Invite, 9).text.0);
+    rig.focus();
+}
+
+fn invite(rig: &mut Rig) {
+    lobby(rig);
+    rig.invite_out();
+}
+
+fn invite_wrong(rig: &mut Rig) {
+    invite(rig);
+    rig.say(Event::Refused(Refusal::Invite(InviteError::InviteNotReply)));
+}
+
+fn invite_details(rig: &mut Rig) {
+    invite(rig);
+    rig.click("Details");
+}
+
+fn join(rig: &mut Rig) {
+    lobby(rig);
+    rig.key(Key::J);
+}
+
+fn reply(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Reply));
+    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Reply, 2))));
+    let since = rig.now();
+    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+}
+
+fn call(rig: &mut Rig) {
+    lobby(rig);
+    rig.in_call("Eileen", Some(people::astronaut()));
+    rig.wait(Duration::from_secs(754));
+    report(rig);
+}
+
+fn report(rig: &mut Rig) {
+    let stats = |seconds: f64| {
+        let count = |per_second: f64| (per_second * seconds) as u64;
+        let video = InboundVideo {
+            codec: "H264".into(),
+            frames_per_second: 30.0,
+            frame_width: 1280,
+            frame_height: 720,
+            packets_received: count(220.0),
+            packets_lost: 12,
+            bytes_received: count(231_000.0),
+            jitter: 0.004,
+            jitter_buffer_delay: 0.021 * 30.0 * seconds,
+            jitter_buffer_emitted_count: count(30.0),
+            sync_offset_ms: 4.0,
+            ..InboundVideo::default()
+        };
+        let mut inbound = Inbound { video, ..Inbound::default() };
+        inbound.audio.codec = "opus".into();
+        inbound.audio.bytes_received = count(4_800.0);
+        inbound.audio.packets_received = count(50.0);
+        inbound.audio.jitter_buffer_delay = 0.038 * 50.0 * seconds;
+        inbound.audio.jitter_buffer_emitted_count = count(50.0);
+        let video = OutboundVideo {
+            codec: "H264".into(),
+            frames_per_second: 30.0,
+            frame_width: 1280,
+            frame_height: 720,
+            bytes_sent: count(255_000.0),
+            target_bitrate: 2_100_000,
+            quality_limitation_reason: "none".into(),
+            ..OutboundVideo::default()
+        };
+        let mut outbound = Outbound { video, ..Outbound::default() };
+        outbound.audio.codec = "opus".into();
+        outbound.audio.bytes_sent = count(4_700.0);
+        let candidate_pair = CandidatePair {
+            local: "srflx 203.0.113.7:50612 udp".into(),
+            remote: "srflx 198.51.100.23:41877 udp".into(),
+            current_round_trip_time: 0.031,
+            available_outgoing_bitrate: 2_480_000,
+        };
+        Stats {
+            seconds,
+            state: "connected".into(),
+            peers: vec![PeerStats { name: "Eileen".into(), inbound, outbound, candidate_pair }],
+            process: ProcessStats { cpu_seconds: 60.0, rss_bytes: 118_000_000 },
+        }
+    };
+    for seconds in [753.0, 754.0] {
+        rig.say(Event::Stats(Box::new(stats(seconds)), Quality::Good));
+    }
+}
+
+fn call_details(rig: &mut Rig) {
+    call(rig);
+    rig.key(Key::D);
+}
+
+fn call_no_picture(rig: &mut Rig) {
+    rig.in_call("Надежда Иванова", None);
+    let remote = RemotePeer {
+        name: "Надежда Иванова".into(), microphone_muted: true, camera_stopped: true
+    };
+    rig.say(Event::Remote(remote));
+    rig.say(Event::Muted { microphone: true, camera: true });
+    rig.say(Event::Levels { microphone: 0.2, remote: 0.0 });
+    rig.wait(Duration::from_secs(62));
+}
+
+fn reconnecting(rig: &mut Rig) {
+    call(rig);
+    let started = rig.now() - Duration::from_secs(754);
+    let since = rig.now() - Duration::from_secs(7);
+    rig.say(Event::Stats(Box::default(), Quality::Poor));
+    rig.enter(CallState::Reconnecting { since, started });
+}
+
+fn ended(rig: &mut Rig) {
+    call(rig);
+    rig.enter(CallState::Ended(EndReason::TheyHungUp));
+}
+
+fn not_connected(rig: &mut Rig) {
+    rig.invite_out();
+    rig.enter(CallState::Ended(EndReason::NotConnected));
+}
+
+fn settings(rig: &mut Rig) {
+    lobby(rig);
+    rig.click("Settings");
+}
+
+fn settings_server(rig: &mut Rig) {
+    settings(rig);
+    rig.scroll(-4000.0);
+    rig.click("Add a server");
+    rig.scroll(-4000.0);
+    rig.click("Save server");
+    rig.scroll(-4000.0);
+}
+
+fn help(rig: &mut Rig) {
+    lobby(rig);
+    rig.key(Key::Questionmark);
+}
+
+fn give_up(rig: &mut Rig) {
+    invite(rig);
+    rig.key(Key::Escape);
+}
+
+fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) {
+    // As a large window is scaled (`App::fit_scale`).
+    let scale = if size.0 > 2000.0 { 1.5 } else { 1.0 };
+    let size = (size.0 / scale, size.1 / scale);
+    let mut rig = Rig::with(Setup { theme, size, scale, ..Setup::default() });
+    scene(&mut rig);
+    // Messages that pass by are not what the picture is about.
+    rig.wait(Duration::from_secs(if name == "reconnecting" { 0 } else { 4 }));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    rig.harness.render().unwrap().save(path).unwrap();
+}
+
+fn scene(name: &str) -> Scene {
+    SCENES.iter().find(|(known, _)| *known == name).unwrap().1
+}
+
+fn word(theme: Theme) -> &'static str {
+    if theme == Theme::Dark { "dark" } else { "light" }
+}
+
+#[test]
+#[ignore = "writes files: the README's pictures"]
+fn screenshots() {
+    if let Some(folder) = std::env::var_os("TWOCAN_LOOK") {
+        let only = std::env::var("TWOCAN_SCENE").unwrap_or_default();
+        for (name, scene) in SCENES.iter().filter(|(name, _)| name.contains(&only)) {
+            for theme in [Theme::Dark, Theme::Light] {
+                for size in [(640.0, 480.0), (1180.0, 720.0), (2560.0, 1440.0)] {
+                    let file = format!("{name}-{}-{}.png", word(theme), size.0);
+                    shoot(name, *scene, theme, size, &Path::new(&folder).join(file));
+                }
+            }
+        }
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/screenshots");
+    for (name, theme, size) in README {
+        shoot(name, scene(name), *theme, *size, &folder.join(format!("{name}-{}.png", word(*theme))));
+    }
+}
+
+/// Every screen draws in both themes and in the smallest window, all its letters exist, and every control has a name.
+#[test]
+fn every_screen_can_be_drawn() {
+    for (name, scene) in SCENES {
+        for (theme, size) in [(Theme::Dark, (640.0, 480.0)), (Theme::Light, (1180.0, 720.0))] {
+            let mut rig = Rig::with(Setup { theme, size, ..Setup::default() });
+            scene(&mut rig);
+            let picture = rig.harness.render().unwrap();
+            assert_eq!((picture.width(), picture.height()), (size.0 as u32, size.1 as u32), "{name}");
+            let first = picture.get_pixel(0, 0);
+            assert!(picture.pixels().any(|pixel| pixel != first), "{name} is empty");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What the window itself remembers between two paints, and what a screen asks for.
+//!
+//! A screen reads the [`Model`](super::model::Model), changes the [`View`] and pushes [`Act`]s; only `app` talks to
+//! engine, clipboard and file.
+
+use super::clipboard::{Copied, Purpose};
+use super::model::Model;
+use super::video::{self, Fill, VideoPainter};
+use crate::invite::Kind;
+use crate::room::call::CallState;
+use crate::settings::{IceServer, Settings};
+use crate::units::Redacted;
+use eframe::egui::{self, Pos2, Rect, Vec2};
+use std::time::{Duration, Instant};
+
+/// Which screen shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    Lobby,
+    /// Invite and reply; also while the invite to join with has not been pasted yet.
+    Exchange,
+    Call,
+    Ended,
+    /// The engine is gone.
+    Broken,
+}
+
+/// What lies over the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlay {
+    #[default]
+    None,
+    Settings,
+    Help,
+    /// "Do you really want to give up this code?"
+    ConfirmCancel,
+}
+
+/// A code that was found in the clipboard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub kind: Kind,
+    pub text: Redacted<String>,
+}
+
+/// Where our own picture lies in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corner {
+    TopLeft,
+    TopRight,
+    BottomLeft,
+    BottomRight,
+}
+
+impl Corner {
+    /// The corner of `area` that is nearest to `at`.
+    pub fn nearest(area: Rect, at: Pos2) -> Self {
+        match (at.x < area.center().x, at.y < area.center().y) {
+            (true, true) => Self::TopLeft,
+            (false, true) => Self::TopRight,
+            (true, false) => Self::BottomLeft,
+            (false, false) => Self::BottomRight,
+        }
+    }
+
+    /// A rectangle of this size in this corner of `area`.
+    pub fn place(self, area: Rect, size: Vec2) -> Rect {
+        let x = match self {
+            Self::TopLeft | Self::BottomLeft => area.left(),
+            Self::TopRight | Self::BottomRight => area.right() - size.x,
+        };
+        let y = match self {
+            Self::TopLeft | Self::TopRight => area.top(),
+            Self::BottomLeft | Self::BottomRight => area.bottom() - size.y,
+        };
+        Rect::from_min_size(egui::pos2(x, y), size)
+    }
+}
+
+/// An ICE server as it stands in the fields of the settings.
+#[derive(Clone, Debug, Default)]
+pub struct ServerDraft {
+    /// Which one is edited; `None`: a new one.
+    pub index: Option<usize>,
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    pub error: Option<String>,
+}
+
+impl ServerDraft {
+    pub fn of(index: usize, server: &IceServer) -> Self {
+        Self {
+            index: Some(index),
+            url: server.url.clone(),
+            user: server.user.clone(),
+            password: server.password.clone(),
+            error: None,
+        }
+    }
+}
+
+pub struct View {
+    /// *Join a call* was pressed and no invite is pasted yet.
+    pub joining: bool,
+    /// The field for the other side's code, and the one for a single candidate.
+    pub field: String,
+    pub candidate: String,
+    /// The details panel of the exchange.
+    pub details: bool,
+    pub overlay: Overlay,
+    pub statistics: bool,
+    pub fullscreen: bool,
+    /// Chosen by hand; `None`: what suits the picture.
+    pub fill: Option<Fill>,
+    pub corner: Corner,
+    pub own_hidden: bool,
+    /// While our own picture is dragged: from the pointer to its corner.
+    pub drag: Option<Vec2>,
+    /// What was copied last in this call, and when: the button says so for a moment.
+    pub copied: Option<(Copied, Instant)>,
+    pub offer: Option<Offer>,
+    /// Codes that were offered and turned down, or are our own: not offered again. The newest is last.
+    declined: Vec<Redacted<String>>,
+    /// The pointer's or keyboard's last sign of life, for fading controls.
+    pub stirred: Instant,
+    pub server: Option<ServerDraft>,
+    /// A text field had the focus at the end of the last pass.
+    pub typing: bool,
+    /// When the window opened; the phase of the waiting dots.
+    pub started: Instant,
+}
+
+impl View {
+    /// How long a button says "Copied".
+    pub const COPIED: Duration = Duration::from_secs(4);
+    /// Codes that are remembered as of no interest.
+    const DECLINED: usize = 8;
+    /// In full screen the controls go away after this long.
+    pub const REST: Duration = Duration::from_secs(3);
+
+    pub fn new(now: Instant) -> Self {
+        Self {
+            joining: false,
+            field: String::new(),
+            candidate: String::new(),
+            details: false,
+            overlay: Overlay::None,
+            statistics: false,
+            fullscreen: false,
+            fill: None,
+            corner: Corner::BottomRight,
+            own_hidden: false,
+            drag: None,
+            copied: None,
+            offer: None,
+            declined: Vec::new(),
+            stirred: now,
+            server: None,
+            typing: false,
+            started: now,
+        }
+    }
+
+    pub fn screen(&self, model: &Model) -> Screen {
+        if model.gone {
+            return Screen::Broken;
+        }
+        match model.call {
+            CallState::Idle if self.joining => Screen::Exchange,
+            CallState::Idle | CallState::Ended(crate::room::call::EndReason::Cancelled) => Screen::Lobby,
+            CallState::Gathering(_) | CallState::WaitingForReply | CallState::Connecting { .. } => {
+                Screen::Exchange
+            }
+            CallState::InCall { .. } | CallState::Reconnecting { .. } => Screen::Call,
+            CallState::Ended(_) => Screen::Ended,
+        }
+    }
+
+    /// Forgets what belongs to one call only.
+    pub fn new_call(&mut self) {
+        self.copied = None;
+        self.details = false;
+        self.candidate.clear();
+        self.fill = None;
+    }
+
+    /// This text in the clipboard is never offered.
+    pub fn decline(&mut self, text: String) {
+        if self.declined.len() == Self::DECLINED {
+            self.declined.remove(0);
+        }
+        self.declined.push(Redacted(text));
+    }
+
+    pub fn is_declined(&self, text: &str) -> bool {
+        self.declined.iter().any(|declined| declined.0.trim() == text.trim())
+    }
+
+    /// Is this what was copied last?
+    pub fn copied_before(&self, what: Copied) -> bool {
+        self.copied.is_some_and(|(copied, _)| copied == what)
+    }
+
+    /// Was this copied just now?
+    pub fn just_copied(&self, what: Copied, now: Instant) -> bool {
+        self.copied
+            .is_some_and(|(copied, at)| copied == what && now.saturating_duration_since(at) < Self::COPIED)
+    }
+}
+
+/// What a screen or a key asks for.
+#[derive(Clone, Debug)]
+pub enum Act {
+    StartCall,
+    OpenJoin,
+    /// Read the clipboard.
+    Read(Purpose),
+    /// A pasted or typed code.
+    Submit(String),
+    Copy(Copied),
+    TakeOffer,
+    DropOffer,
+    /// Gives up the exchange; asks first when a code is already out.
+    Cancel,
+    CancelForSure,
+    HangUp,
+    /// From "ended" to the lobby.
+    Back,
+    ToggleMicrophone,
+    ToggleCamera,
+    ToggleFullscreen,
+    /// New settings: saved and applied at once.
+    Change(Box<Settings>),
+    ListDevices,
+    Close,
+}
+
+/// What a screen works with.
+pub struct Scene<'a> {
+    pub model: &'a Model,
+    pub view: &'a mut View,
+    pub settings: &'a Settings,
+    pub acts: &'a mut Vec<Act>,
+    pub painter: &'a VideoPainter,
+    pub own: &'a video::View,
+    pub remote: Option<&'a video::View>,
+    pub now: Instant,
+}
+
+impl Scene<'_> {
+    pub fn act(&mut self, act: Act) {
+        self.acts.push(act);
+    }
+
+    /// Changes a copy of the settings and asks to take it.
+    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        if settings != *self.settings {
+            self.act(Act::Change(Box::new(settings)));
+        }
+    }
+
+    /// Our name, or a word in its place.
+    pub fn own_name(&self) -> &str {
+        if self.settings.name.is_empty() { "You" } else { &self.settings.name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dragged_picture_snaps_to_the_nearest_corner() {
+        let area = Rect::from_min_size(egui::pos2(0.0, 0.0), egui::vec2(800.0, 600.0));
+        for (at, corner, min) in [
+            ((10.0, 10.0), Corner::TopLeft, (0.0, 0.0)),
+            ((700.0, 100.0), Corner::TopRight, (640.0, 0.0)),
+            ((399.0, 301.0), Corner::BottomLeft, (0.0, 510.0)),
+            ((900.0, 900.0), Corner::BottomRight, (640.0, 510.0)),
+        ] {
+            assert_eq!(Corner::nearest(area, at.into()), corner);
+            assert_eq!(corner.place(area, egui::vec2(160.0, 90.0)).min, Pos2::from(min));
+        }
+    }
+}

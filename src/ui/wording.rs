@@ -1,0 +1,140 @@
+//! Sentences and numbers as people read them.
+
+use crate::engine::Quality;
+use crate::invite::Kind;
+use crate::room::call::{CallState, EndReason};
+use std::time::{Duration, Instant};
+
+/// `4:05`, `1:02:09`.
+pub fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// What the window's title says after the program's name.
+pub fn title(call: CallState, name: &str) -> String {
+    match call {
+        CallState::Idle => String::new(),
+        CallState::Gathering(Kind::Invite) => "Making an invite".into(),
+        CallState::Gathering(Kind::Reply) => "Making a reply".into(),
+        CallState::WaitingForReply => "Waiting for the reply".into(),
+        CallState::Connecting { own: Kind::Invite, .. } => "Connecting".into(),
+        CallState::Connecting { own: Kind::Reply, .. } => "Waiting for the other side".into(),
+        CallState::InCall { .. } => format!("In a call with {name}"),
+        CallState::Reconnecting { .. } => format!("Reconnecting to {name}"),
+        CallState::Ended(_) => "Call ended".into(),
+    }
+}
+
+/// Headline and advice of a call that is over.
+pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
+    match reason {
+        EndReason::HungUp => ("You hung up", "The call is over and the connection is closed.".into()),
+        EndReason::TheyHungUp => (
+            "They hung up",
+            format!("{name} ended the call. To talk again, make a new invite; the old codes are used up."),
+        ),
+        EndReason::Cancelled => ("Cancelled", "The codes of this try do not work any more.".into()),
+        EndReason::NotConnected => (
+            "No connection",
+            "Both codes are right, but no path was found between the two networks. Try again, or add a TURN server \
+             in the settings of either side."
+                .into(),
+        ),
+        EndReason::Lost => (
+            "Connection lost",
+            "Nothing came through for a minute. Check the network of this computer, then make a new invite.".into(),
+        ),
+        EndReason::NoCode => (
+            "No code could be made",
+            "This computer could not open a network connection. Check the network, then try again.".into(),
+        ),
+    }
+}
+
+pub fn quality(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Unknown => "Connection: measuring",
+        Quality::Good => "Connection: good",
+        Quality::Fair => "Connection: fair. Picture quality may change.",
+        Quality::Poor => "Connection: poor. Picture and sound may break up.",
+    }
+}
+
+/// What goes on while a call has no path, and for how long still.
+pub fn reconnecting(since: Instant, now: Instant, limit: Duration) -> String {
+    let left = limit.saturating_sub(now.saturating_duration_since(since));
+    format!("Nothing comes through. Looking for a new path; the call ends in {}.", clock(left))
+}
+
+/// Start and end of a code, for the eye.
+pub fn short_code(code: &str) -> String {
+    const ENDS: usize = 12;
+    let characters: Vec<char> = code.chars().collect();
+    if characters.len() <= 2 * ENDS + 1 {
+        return code.into();
+    }
+    let head: String = characters[..ENDS].iter().collect();
+    let tail: String = characters[characters.len() - ENDS..].iter().collect();
+    format!("{head}…{tail}")
+}
+
+/// `2148` as `2,148`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The letter in place of a picture.
+pub fn initial(name: &str) -> String {
+    name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "?".into(), |c| c.to_uppercase().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_like_a_clock() {
+        for (seconds, text) in [(0, "0:00"), (65, "1:05"), (600, "10:00"), (3729, "1:02:09")] {
+            assert_eq!(clock(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn long_codes_are_shortened_and_short_ones_are_whole() {
+        assert_eq!(short_code("abc"), "abc");
+        let code = format!("{}{}{}", "a".repeat(12), "x".repeat(2000), "z".repeat(12));
+        assert_eq!(short_code(&code), format!("{}…{}", "a".repeat(12), "z".repeat(12)));
+        assert_eq!(short_code(&"ж".repeat(99)).chars().count(), 25);
+        assert_eq!(
+            (grouped(7), grouped(1234), grouped(1_234_567)),
+            ("7".into(), "1,234".into(), "1,234,567".into())
+        );
+    }
+
+    #[test]
+    fn every_name_has_an_initial() {
+        for (name, letter) in
+            [("ann", "A"), ("  жан", "Ж"), ("安", "安"), ("", "?"), ("(!)", "?"), ("ß", "SS")]
+        {
+            assert_eq!(initial(name), letter);
+        }
+    }
+
+    #[test]
+    fn reconnecting_counts_down_and_stops_at_zero() {
+        let since = Instant::now();
+        let limit = Duration::from_secs(60);
+        assert!(reconnecting(since, since + Duration::from_secs(5), limit).ends_with("in 0:55."));
+        assert!(reconnecting(since, since + Duration::from_secs(500), limit).ends_with("in 0:00."));
+    }
+}
