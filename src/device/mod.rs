@@ -11,6 +11,7 @@ mod sound;
 
 use crate::frame::RawFrame;
 use crate::units::Resolution;
+use limit::{LIST_LIMIT, within};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -199,9 +200,9 @@ pub fn open_speaker(choice: &SpeakerChoice) -> Result<Box<dyn AudioSink>, Device
 /// All devices of the machine; what cannot be listed is left out. May take seconds (bare ALSA): not for the thread
 /// of the window.
 pub fn list() -> DeviceList {
-    let cameras = limit::within(DeviceKind::Camera, || Ok(camera::list())).unwrap_or_default();
-    let (microphones, speakers) =
-        limit::within(DeviceKind::Speaker, || Ok(sound::list())).unwrap_or_default();
+    let cameras = within(LIST_LIMIT, DeviceKind::Camera, || Ok(camera::list())).unwrap_or_default();
+    let sound = within(LIST_LIMIT, DeviceKind::Microphone, || Ok(sound::list()));
+    let (microphones, speakers) = sound.unwrap_or_default();
     DeviceList { cameras, microphones, speakers }
 }
 

@@ -171,7 +171,7 @@ fn set_mode(device: &Device, mode: Mode) -> io::Result<Option<(Mode, usize)>> {
 
 /// A camera that streams.
 struct V4l {
-    /// `None` once it was closed.
+    /// There until it is dropped.
     stream: Option<Stream<'static>>,
     mode: Mode,
     stride: usize,
@@ -184,23 +184,21 @@ impl V4l {
     fn start(device: &Device, mode: Mode, stride: usize) -> io::Result<Self> {
         let stream = Stream::with_buffers(device, Type::VideoCapture, BUFFERS)?;
         let converter = Converter::default();
+        // From here on its `drop` takes care of the stream.
         let mut camera = Self { stream: Some(stream), mode, stride, converter, holding: false };
-        let stream = camera.stream()?;
-        stream.set_timeout(Duration::from_millis(SLICE_MS as u64));
-        for index in 0..BUFFERS as usize {
-            // A driver may give fewer buffers than asked for.
-            match CaptureStream::queue(stream, index) {
-                Err(error) if index == 0 => return Err(error),
-                Err(_) => break,
-                Ok(()) => {}
+        if let Some(stream) = &mut camera.stream {
+            stream.set_timeout(Duration::from_millis(SLICE_MS as u64));
+            for index in 0..BUFFERS as usize {
+                // A driver may give fewer buffers than asked for.
+                match CaptureStream::queue(stream, index) {
+                    Err(error) if index == 0 => return Err(error),
+                    Err(_) => break,
+                    Ok(()) => {}
+                }
             }
+            stream.start()?;
         }
-        stream.start()?;
         Ok(camera)
-    }
-
-    fn stream(&mut self) -> io::Result<&mut Stream<'static>> {
-        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn next(&mut self) -> io::Result<Option<RawFrame>> {

@@ -47,7 +47,7 @@ fn open_device(choice: &CameraChoice, request: PictureRequest) -> Result<Opened,
 }
 
 #[cfg(target_os = "linux")]
-use v4l::{Node as Found, nodes as found};
+use super::v4l::{Node as Found, nodes as found};
 
 #[cfg(target_os = "linux")]
 fn open_found(camera: Found, name: String, request: PictureRequest) -> Result<Opened, DeviceError> {
@@ -61,7 +61,7 @@ fn open_found(camera: Found, name: String, request: PictureRequest) -> Result<Op
 }
 
 #[cfg(not(target_os = "linux"))]
-use nokhwa::{Found, found};
+use super::nokhwa::{Found, found};
 
 #[cfg(not(target_os = "linux"))]
 fn open_found(camera: Found, name: String, request: PictureRequest) -> Result<Opened, DeviceError> {

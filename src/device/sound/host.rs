@@ -5,7 +5,6 @@ use crate::codec::SAMPLE_RATE;
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, choose};
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{BufferSize, ErrorKind, SampleFormat, StreamConfig, SupportedBufferSize};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -14,14 +13,14 @@ pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(2);
 /// How long closing waits for the driver, so that the device can be opened again at once.
 const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 
-/// Set once a sound server was there. From then on it is waited for: to take the card away under it while it
-/// restarts would keep it from coming back.
-static SERVER_SEEN: AtomicBool = AtomicBool::new(false);
-
 /// The sound system: PulseAudio, or PipeWire in its guise, before bare ALSA, which would only reach the same
 /// devices with more delay and print its complaints on our stderr.
 #[cfg(target_os = "linux")]
 fn host() -> Result<cpal::Host, cpal::Error> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    /// Set once a sound server was there. From then on it is waited for: to take the card away under it while it
+    /// restarts would keep it from coming back.
+    static SERVER_SEEN: AtomicBool = AtomicBool::new(false);
     let server = cpal::HostId::PulseAudio;
     if !SERVER_SEEN.load(Ordering::Relaxed) && !cpal::available_hosts().contains(&server) {
         return cpal::host_from_id(cpal::HostId::Alsa);
@@ -33,7 +32,6 @@ fn host() -> Result<cpal::Host, cpal::Error> {
 
 #[cfg(not(target_os = "linux"))]
 fn host() -> Result<cpal::Host, cpal::Error> {
-    SERVER_SEEN.store(true, Ordering::Relaxed);
     Ok(cpal::default_host())
 }
 
@@ -52,23 +50,28 @@ pub(in crate::device) fn list() -> (Vec<DeviceInfo>, Vec<DeviceInfo>) {
 
 /// The devices of a kind, without what is no device to a user.
 fn found(host: &cpal::Host, kind: DeviceKind) -> Vec<(DeviceInfo, cpal::Device)> {
-    let devices = match kind {
-        DeviceKind::Speaker => host.output_devices(),
-        DeviceKind::Microphone | DeviceKind::Camera => host.input_devices(),
-    };
     let info = |device: cpal::Device| {
-        let id = device.id().ok()?;
+        // To ask a device what it can do may mean to open it: only those that count are asked.
+        let id = device.id().ok().filter(is_for_users)?;
+        let fits = match kind {
+            DeviceKind::Speaker => device.supports_output(),
+            DeviceKind::Microphone | DeviceKind::Camera => device.supports_input(),
+        };
         let name = device.description().map_or_else(|_| id.id().to_owned(), |text| text.name().to_owned());
-        is_for_users(&id).then(|| (DeviceInfo { name, detail: id.id().to_owned() }, device))
+        fits.then(|| (DeviceInfo { name, detail: id.id().to_owned() }, device))
     };
-    devices.map_or_else(|_| Vec::new(), |devices| devices.filter_map(info).collect())
+    host.devices().map_or_else(|_| Vec::new(), |devices| devices.filter_map(info).collect())
 }
 
-/// A sound server lists what each speaker plays as a microphone, and ALSA each card under a dozen names.
+/// A sound server lists what each speaker plays as a microphone, and ALSA each card under a dozen names, once by
+/// its own name and once by its number.
 #[cfg(target_os = "linux")]
 fn is_for_users(id: &cpal::DeviceId) -> bool {
     match id.host() {
-        cpal::HostId::Alsa => id.id().starts_with("plughw:CARD="),
+        cpal::HostId::Alsa => {
+            let card = id.id().strip_prefix("plughw:CARD=");
+            card.is_some_and(|card| !card.starts_with(|first: char| first.is_ascii_digit()))
+        }
         _ => !id.id().ends_with(".monitor"),
     }
 }

@@ -9,7 +9,7 @@ use super::health::{Health, Watch};
 use super::host::{self, Running};
 use super::resample::Resampler;
 use crate::codec::SAMPLE_RATE;
-use crate::device::limit::within;
+use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSource, DeviceError, DeviceKind};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{FromSample, InputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
@@ -54,7 +54,7 @@ pub(super) struct Microphone {
 impl Microphone {
     /// `None`: the system's own choice.
     pub fn open(wanted: Option<String>) -> Result<Self, DeviceError> {
-        within(KIND, move || Self::start(wanted.as_deref()))
+        within(OPEN_LIMIT, KIND, move || Self::start(wanted.as_deref()))
     }
 
     fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {

@@ -11,7 +11,7 @@ use super::health::{Health, Watch};
 use super::host::{self, Running};
 use super::resample::Resampler;
 use crate::codec::SAMPLE_RATE;
-use crate::device::limit::within;
+use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSink, DeviceError, DeviceKind};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{FromSample, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
@@ -47,7 +47,7 @@ pub(super) struct Speaker {
 impl Speaker {
     /// `None`: the system's own choice.
     pub fn open(wanted: Option<String>) -> Result<Self, DeviceError> {
-        within(KIND, move || Self::start(wanted.as_deref()))
+        within(OPEN_LIMIT, KIND, move || Self::start(wanted.as_deref()))
     }
 
     fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {
