@@ -263,7 +263,7 @@ fn nothing_is_encoded_before_the_peer_listens() {
     let side = side(CameraChoice::Pattern);
     let (outlet, mut frames, mut sound) = outlet();
     let peer = side.media.open_peer(PeerId(1), outlet);
-    peer.set_video_target(Bitrate::from_kbps(300));
+    peer.set_video_target(Bitrate::from_kbps(100));
     for _ in 0..5 {
         assert!(side.media.preview().take(LIMIT).is_some());
     }
@@ -423,7 +423,7 @@ fn skews(ways: &Ways) -> Vec<f64> {
     for ms in 0..SECONDS * 1000 {
         let now = at(ms as f64);
         if ms % 1000 == 500 {
-            let ntp = (3_900_000_000 + ms / 1000) << 32 | ((ms % 1000) << 32) / 1000;
+            let ntp = ((3_900_000_000 + ms / 1000) << 32) | (((ms % 1000) << 32) / 1000);
             for (kind, clock_khz) in [(MediaKind::Video, 90), (MediaKind::Audio, 48)] {
                 let report = SenderReport { kind, ntp, rtp: ms as u32 * clock_khz, arrived_at: now };
                 clock.handle_sender_report(&report);

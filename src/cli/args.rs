@@ -161,13 +161,16 @@ fn ice_url(text: &str) -> Result<String, String> {
         _ => false,
     };
     let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && (!host.contains(':') || host.ends_with(']')) => {
-            (host, Some(port))
-        }
+        Some((host, port)) if !place.ends_with(']') => (host, Some(port)),
         _ => (place, None),
     };
-    let is_host = !host.is_empty()
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']'));
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_name(host),
+    };
     let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     if is_query_known && is_host && is_port { Ok(text.to_owned()) } else { Err(wrong()) }
 }

@@ -187,7 +187,8 @@ impl LongLines {
                 return Self { before: None };
             }
             let before = mode;
-            mode.c_lflag &= !libc::ICANON;
+            // Without ECHOCTL the end of a line shows as one, not as ^J.
+            mode.c_lflag &= !(libc::ICANON | libc::ECHOCTL);
             mode.c_cc[libc::VMIN] = 1;
             mode.c_cc[libc::VTIME] = 0;
             let is_set = libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &mode) == 0;

@@ -38,7 +38,7 @@ impl Scaler {
         u.fill(128);
         v.fill(128);
         // Even offsets keep luma and chroma together.
-        let (left, top) = ((to.width - inner.width) / 2 & !1, (to.height - inner.height) / 2 & !1);
+        let (left, top) = (((to.width - inner.width) / 2) & !1, ((to.height - inner.height) / 2) & !1);
         place(scaled.y(), inner, y, to, left, top);
         place(scaled.u(), inner.chroma(), u, to.chroma(), left / 2, top / 2);
         place(scaled.v(), inner.chroma(), v, to.chroma(), left / 2, top / 2);

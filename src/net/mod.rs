@@ -10,8 +10,6 @@
 //!
 //! The interceptors (`intercept/`) run inside webrtc's driver task, one packet after the other; they never block.
 //! The other halves (`send`, `control`, `peer`) are small tokio tasks.
-// A shell: it reads the clock and hands the time to the cores.
-#![allow(clippy::disallowed_methods)]
 
 mod address;
 mod control;

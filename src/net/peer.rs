@@ -14,6 +14,7 @@ use crate::units::{MediaKind, Redacted};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::statistics::report::RTCStatsReportEntry;
+use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -157,21 +158,28 @@ impl Peer {
             _ => None,
         });
         let Some(pair) = selected else { return };
-        let end = |id: &str| {
-            report.iter().find_map(|entry| match entry {
-                RTCStatsReportEntry::LocalCandidate(end) | RTCStatsReportEntry::RemoteCandidate(end)
-                    if end.stats.id.ends_with(id) =>
+        let (mut local, mut remote) = (String::new(), String::new());
+        let from = self.runtime.remote();
+        for entry in report.iter() {
+            match entry {
+                RTCStatsReportEntry::LocalCandidate(end)
+                    if end.stats.id.ends_with(&pair.local_candidate_id) =>
                 {
-                    let address = end.address.as_deref().unwrap_or("?");
-                    let brackets = if address.contains(':') { ("[", "]") } else { ("", "") };
-                    let (kind, port, protocol) = (end.candidate_type, end.port, &end.protocol);
-                    Some(format!("{kind} {}{address}{}:{port} {protocol}", brackets.0, brackets.1))
+                    local = written(end);
                 }
-                _ => None,
-            })
-        };
-        into.candidate_pair.local = end(&pair.local_candidate_id).unwrap_or_default();
-        into.candidate_pair.remote = end(&pair.remote_candidate_id).unwrap_or_default();
+                RTCStatsReportEntry::RemoteCandidate(end) if from == socket_of(end) => remote = written(end),
+                _ => {}
+            }
+        }
+        if let Some(from) = from.filter(|_| remote.is_empty()) {
+            // Candidates that came within the description are not in the statistics; an address that is in
+            // neither is a NAT's.
+            let description = self.connection.remote_description().await;
+            let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
+            remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
+        }
+        into.candidate_pair.local = local;
+        into.candidate_pair.remote = remote;
         if into.candidate_pair.current_round_trip_time == 0.0 {
             into.candidate_pair.current_round_trip_time = pair.current_round_trip_time;
         }
@@ -297,6 +305,19 @@ impl Peer {
             self.add_line(candidate).await?;
         }
         Ok(())
+    }
+}
+
+fn socket_of(end: &RTCIceCandidateStats) -> Option<SocketAddr> {
+    Some(SocketAddr::new(end.address.as_deref()?.parse().ok()?, end.port))
+}
+
+/// `host 127.0.0.1:5000 udp`
+fn written(end: &RTCIceCandidateStats) -> String {
+    let (kind, protocol) = (end.candidate_type, end.protocol.to_ascii_lowercase());
+    match socket_of(end) {
+        Some(socket) => format!("{kind} {socket} {protocol}"),
+        None => format!("{kind} {}:{} {protocol}", end.address.as_deref().unwrap_or("?"), end.port),
     }
 }
 

@@ -12,8 +12,8 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,6 +28,7 @@ type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(super) struct DriverRuntime {
     nudge: Arc<Notify>,
     settled: Arc<AtomicBool>,
+    remote: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 impl DriverRuntime {
@@ -39,6 +40,12 @@ impl DriverRuntime {
     /// The control channel is open: datagrams are read in bursts from now on.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Where the last packet that was no connectivity check came from. webrtc's statistics do not know every
+    /// address a packet can come from.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,8 +66,9 @@ impl Runtime for DriverRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let (inner, settled) = (TokioRuntime.wrap_udp_socket(socket)?, self.settled.clone());
-        Ok(Arc::new(Socket { inner, settled, pause: AtomicBool::new(false) }))
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let (settled, remote) = (self.settled.clone(), self.remote.clone());
+        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -83,6 +91,7 @@ impl Runtime for DriverRuntime {
 struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     settled: Arc<AtomicBool>,
+    remote: Arc<Mutex<Option<SocketAddr>>>,
     /// A datagram was handed over; the driver must come round before it gets the next.
     pause: AtomicBool,
 }
@@ -102,6 +111,11 @@ impl AsyncUdpSocket for Socket {
         let received = self.inner.poll_recv(context, buffers, meta);
         if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
+        }
+        // Not STUN (RFC 7983): DTLS or media.
+        if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
+        {
+            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta[0].addr);
         }
         received
     }

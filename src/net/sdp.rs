@@ -2,6 +2,7 @@
 //! send is limited.
 
 use super::NetError;
+use std::net::SocketAddr;
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
 pub(super) const MAX_SDP: usize = 64 * 1024;
@@ -87,6 +88,16 @@ pub(super) fn admit(sdp: &str) -> Result<String, NetError> {
     Ok(admitted)
 }
 
+/// `host`, `srflx` or `relay`: what the description calls the candidate at this address.
+pub(super) fn kind_of(sdp: &str, address: SocketAddr) -> Option<String> {
+    candidate_lines(sdp).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, _, _, _, ip, port, "typ", kind, ..] = fields[..] else { return None };
+        let told = SocketAddr::new(ip.parse().ok()?, port.parse().ok()?);
+        (told == address).then(|| kind.to_owned())
+    })
+}
+
 fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
     sdp.lines().filter(|line| line.starts_with("a=candidate:") && line.split(' ').nth(1) == Some("1"))
 }
@@ -149,6 +160,8 @@ mod tests {
         }
         let relayed = finish(&printed(), true);
         assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
+        assert_eq!(kind_of(&relayed, "9.9.9.9:7".parse().unwrap()).as_deref(), Some("relay"));
+        assert_eq!(kind_of(&relayed, "9.9.9.9:8".parse().unwrap()), None);
     }
 
     #[test]

@@ -198,10 +198,10 @@ async fn pictures_and_sound_arrive_whole_and_in_order_both_ways() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_messages_arrive_in_order_even_those_from_before_the_channel_was_open() {
     let (mut a, mut b) = exchanged(|description| description).await;
-    a.peer.send_control("early".into()).await.unwrap();
+    a.peer.send_control("early".into()).unwrap();
     for number in 0..20 {
-        a.peer.send_control(number.to_string()).await.unwrap();
-        b.peer.send_control(format!("Grüße {number}")).await.unwrap();
+        a.peer.send_control(number.to_string()).unwrap();
+        b.peer.send_control(format!("Grüße {number}")).unwrap();
     }
     assert_eq!(b.control().await, "early");
     for number in 0..20 {
@@ -209,11 +209,11 @@ async fn control_messages_arrive_in_order_even_those_from_before_the_channel_was
         assert_eq!(a.control().await, format!("Grüße {number}"));
     }
     let long = "x".repeat(MAX_CONTROL_MESSAGE);
-    assert_eq!(a.peer.send_control(format!("{long}x")).await, Err(NetError::MessageTooLong));
-    a.peer.send_control(long.clone()).await.unwrap();
+    assert_eq!(a.peer.send_control(format!("{long}x")), Err(NetError::MessageTooLong));
+    a.peer.send_control(long.clone()).unwrap();
     assert_eq!(b.control().await, long);
     // What is said last arrives, though the connection is closed at once.
-    a.peer.send_control("bye".into()).await.unwrap();
+    a.peer.send_control("bye".into()).unwrap();
     a.peer.close().await;
     assert_eq!(b.control().await, "bye");
     b.peer.close().await;
@@ -225,7 +225,7 @@ async fn messages_for_a_channel_that_never_opens_are_bounded() {
     let (peer, _) = Peer::offer(loopback(), told).await.unwrap();
     let mut refused = 0;
     for _ in 0..100 {
-        refused += usize::from(peer.send_control("hello".into()).await == Err(NetError::ControlFull));
+        refused += usize::from(peer.send_control("hello".into()) == Err(NetError::ControlFull));
     }
     assert!((30..=40).contains(&refused), "{refused}");
     peer.close().await;
@@ -237,7 +237,7 @@ async fn a_flood_of_control_messages_does_not_reach_the_engine_whole() {
     let mut sent = 0;
     while sent < 500 {
         // The queue is bounded too; a message it does not take is tried again.
-        match a.peer.send_control(sent.to_string()).await {
+        match a.peer.send_control(sent.to_string()) {
             Ok(()) => sent += 1,
             Err(_) => tokio::task::yield_now().await,
         }

@@ -38,12 +38,15 @@ const PEER_END: Duration = Duration::from_millis(250);
 
 /// How devices are opened. [`Default`]: those of the machine.
 pub struct Openers {
-    pub camera: Box<dyn Fn(&CameraChoice, PictureRequest) -> OpenResult<dyn VideoSource> + Send + Sync>,
-    pub microphone: Box<dyn Fn(&MicrophoneChoice) -> OpenResult<dyn AudioSource> + Send + Sync>,
-    pub speaker: Box<dyn Fn(&SpeakerChoice) -> OpenResult<dyn AudioSink> + Send + Sync>,
+    pub camera: Box<OpenCamera>,
+    pub microphone: Box<OpenMicrophone>,
+    pub speaker: Box<OpenSpeaker>,
 }
 
 type OpenResult<T> = Result<Box<T>, DeviceError>;
+type OpenCamera = dyn Fn(&CameraChoice, PictureRequest) -> OpenResult<dyn VideoSource> + Send + Sync;
+type OpenMicrophone = dyn Fn(&MicrophoneChoice) -> OpenResult<dyn AudioSource> + Send + Sync;
+type OpenSpeaker = dyn Fn(&SpeakerChoice) -> OpenResult<dyn AudioSink> + Send + Sync;
 
 impl Default for Openers {
     fn default() -> Self {

@@ -121,10 +121,12 @@ mod tests {
                 left -= 1;
                 let swell = (std::f32::consts::PI * left as f32 / length as f32).sin();
                 phase = (phase + syllable.1 / SAMPLE_RATE as f32).fract();
-                let source = match syllable.0 {
-                    voiced if voiced > 0.0 => 1.0 - 2.0 * phase + 0.05 * noise.next(),
-                    voiced if voiced == 0.0 => 0.4 * noise.next(),
-                    _ => 0.0,
+                let source = if syllable.0 > 0.5 {
+                    1.0 - 2.0 * phase + 0.05 * noise.next()
+                } else if syllable.0 > -0.5 {
+                    0.4 * noise.next()
+                } else {
+                    0.0
                 };
                 // A resonance at the formant.
                 let f = 2.0 * (std::f32::consts::PI * syllable.2 / SAMPLE_RATE as f32).sin();

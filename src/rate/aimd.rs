@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const BETA: f64 = 0.85;
 /// Growth a second: at first after an overuse, when the path has been quiet, and before the first overuse.
 const CAREFUL: f64 = 1.08;
-const CONFIDENT: f64 = 1.4;
+const CONFIDENT: f64 = 1.35;
 const STARTING: f64 = 1.5;
 /// Quiet for so long means confident.
 const QUIET: Duration = Duration::from_millis(1500);

@@ -137,11 +137,11 @@ impl VideoAssembler {
         self.patience = patience;
     }
 
-    /// The patience that fits a round trip: three requests one after the other, within 150 to 500 ms. A keyframe
-    /// would need as long, and costs more.
+    /// The patience that fits a round trip: five requests one after the other, within 150 to 600 ms. A keyframe
+    /// costs more, and where many packets are lost it needs requests of its own.
     pub fn patience_for(round_trip: Duration) -> Duration {
-        (round_trip * 4 + Duration::from_millis(60))
-            .clamp(Duration::from_millis(150), Duration::from_millis(500))
+        (round_trip * 6 + Duration::from_millis(60))
+            .clamp(Duration::from_millis(150), Duration::from_millis(600))
     }
 
     pub fn counters(&self) -> AssemblerCounters {

@@ -114,8 +114,8 @@ fn pixels(resolution: Resolution) {
     let mut scaler = Scaler::default();
     for (share, denominator) in [(3, 4), (1, 2), (1, 4)] {
         let to = Resolution::new(
-            resolution.width * share / denominator & !1,
-            resolution.height * share / denominator & !1,
+            (resolution.width * share / denominator) & !1,
+            (resolution.height * share / denominator) & !1,
         );
         bench(&format!("{resolution} scale to {to}"), 100, || {
             black_box(scaler.scale(&picture, to, &pool));

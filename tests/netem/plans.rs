@@ -60,10 +60,11 @@ fn the_rate_follows_steps_down_and_up() {
         print("2.5 Mbit/s", &call.take_figures());
         call.set(|link| link.bps = 0.5e6);
         let start = call.now_seconds();
+        // The last moment over 100 ms before a whole second below it.
         let mut over_until = start;
         while call.now_seconds() < start + 20.0 {
             call.run(0.01);
-            if call.queue_ms() > 100.0 && call.now_seconds() < start + 10.0 {
+            if call.queue_ms() > 100.0 && call.now_seconds() < over_until + 1.0 {
                 over_until = call.now_seconds();
             }
         }
@@ -82,7 +83,9 @@ fn the_rate_follows_steps_down_and_up() {
             }
         }
         println!("> 2.5: 80 % after {up:?} s (probing {probing})");
-        assert!(up.is_some_and(|up| up <= 8.0), "{up:?}");
+        // Without padding to probe with, the way up is the slower ramp of the target alone.
+        let limit = if probing { 8.0 } else { 9.0 };
+        assert!(up.is_some_and(|up| up <= limit), "{up:?}");
     }
 }
 
@@ -91,8 +94,8 @@ fn losses_of_video_are_repaired() {
     let links = [
         ("2 %, 40 ms", Loss::Uniform(0.02), 0.3),
         ("5 %, 20 ms", Loss::Uniform(0.05), 0.3),
-        ("5 % in bursts of 4, 40 ms", Loss::Bursts(0.05, 4.0), 2.5),
-        ("10 %, 40 ms", Loss::Uniform(0.10), 4.0),
+        ("5 % in bursts of 4, 40 ms", Loss::Bursts(0.05, 4.0), 2.0),
+        ("10 %, 40 ms", Loss::Uniform(0.10), 3.0),
     ];
     for (name, loss, frozen_a_minute) in links {
         let delay = if name.contains("20 ms") { 20 } else { 40 };

@@ -175,7 +175,7 @@ impl Receiver {
 
     fn ask_again(&mut self, now: Micros, back: &mut Link<Feedback>) {
         let pause = self.round_trip + NACK_INTERVAL;
-        self.missing.retain(|_, missing| missing.times < NACK_LIMIT && now < missing.since + 500_000);
+        self.missing.retain(|_, missing| missing.times < NACK_LIMIT && now < missing.since + 600_000);
         // A hole this large is an outage: a keyframe mends it, not the repetition of everything.
         if self.missing.len() > NACK_MOST {
             self.missing.clear();

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 /// A device that runs and does not call for this long is lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(1);
-/// The first call may take longer: a Bluetooth headset changes its profile first.
-const FIRST_CALL_LIMIT: Duration = Duration::from_secs(3);
+/// At the start it may take longer: a Bluetooth headset changes its profile, and a sound server first plays the
+/// silence it prepared (2 s with a null sink).
+const START_LIMIT: Duration = Duration::from_secs(3);
 /// More errors than this within a second are a device that does not recover.
 const MAX_ERRORS_PER_SECOND: u32 = 5;
 
@@ -71,7 +72,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub fn new(kind: DeviceKind, now: Instant) -> Self {
-        Self { kind, calls: 0, silent_until: now + FIRST_CALL_LIMIT, errors: 0, errors_since: now }
+        Self { kind, calls: 0, silent_until: now + START_LIMIT, errors: 0, errors_since: now }
     }
 
     /// Whether the device still works.
@@ -84,7 +85,7 @@ impl Watch {
         let calls = health.calls.load(Ordering::Relaxed);
         if calls != self.calls {
             self.calls = calls;
-            self.silent_until = now + SILENCE_LIMIT;
+            self.silent_until = self.silent_until.max(now + SILENCE_LIMIT);
         }
         let errors = health.errors.load(Ordering::Relaxed);
         let storm = errors.wrapping_sub(self.errors) > MAX_ERRORS_PER_SECOND;
@@ -114,6 +115,8 @@ mod tests {
     #[test]
     fn a_device_that_falls_silent_is_lost() {
         let (health, mut watch, at) = start();
+        health.called(480, Duration::ZERO);
+        assert_eq!(watch.check(&health, at(0)), Ok(()));
         assert_eq!(watch.check(&health, at(2900)), Ok(()));
         health.called(480, Duration::ZERO);
         assert_eq!(watch.check(&health, at(2950)), Ok(()));

@@ -124,7 +124,23 @@ fn served(_: &cpal::Device) -> bool {
 
 /// Buffer sizes to try, the best first: 10 ms, 20 ms, what some mixers insist on, and at last the device's own,
 /// which may be seconds.
-pub(super) fn buffer_sizes(rate: u32, supported: &SupportedBufferSize) -> Vec<BufferSize> {
+///
+/// A microphone behind a sound server starts at 20 ms: the server keeps no more for us than one buffer, and with
+/// 10 ms a busy machine loses a third of what is said.
+pub(super) fn buffer_sizes(
+    kind: DeviceKind,
+    device: &cpal::Device,
+    rate: u32,
+    supported: &SupportedBufferSize,
+) -> Vec<BufferSize> {
+    let mut sizes = possible_sizes(rate, supported);
+    if kind == DeviceKind::Microphone && served(device) {
+        sizes.remove(0);
+    }
+    sizes
+}
+
+fn possible_sizes(rate: u32, supported: &SupportedBufferSize) -> Vec<BufferSize> {
     let clamp = |frames: u32| match *supported {
         SupportedBufferSize::Range { min, max } if min <= max => frames.clamp(min, max),
         _ => frames,
@@ -209,12 +225,12 @@ mod tests {
     #[test]
     fn small_buffers_are_asked_for_first_within_what_is_possible() {
         let free = SupportedBufferSize::Unknown;
-        assert_eq!(buffer_sizes(48_000, &free), [Fixed(480), Fixed(960), Fixed(1024), Default]);
-        assert_eq!(buffer_sizes(44_100, &free)[..2], [Fixed(441), Fixed(882)]);
+        assert_eq!(possible_sizes(48_000, &free), [Fixed(480), Fixed(960), Fixed(1024), Default]);
+        assert_eq!(possible_sizes(44_100, &free)[..2], [Fixed(441), Fixed(882)]);
         let fixed = SupportedBufferSize::Range { min: 1024, max: 1024 };
-        assert_eq!(buffer_sizes(48_000, &fixed), [Fixed(1024), Default]);
+        assert_eq!(possible_sizes(48_000, &fixed), [Fixed(1024), Default]);
         let senseless = SupportedBufferSize::Range { min: 9, max: 3 };
-        assert_eq!(buffer_sizes(48_000, &senseless)[0], Fixed(480));
+        assert_eq!(possible_sizes(48_000, &senseless)[0], Fixed(480));
     }
 
     #[test]

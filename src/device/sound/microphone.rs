@@ -66,7 +66,7 @@ impl Microphone {
             kind: KIND,
             detail: format!("its sampling rate is {rate} Hz."),
         })?;
-        let sizes = host::buffer_sizes(rate, &sizes);
+        let sizes = host::buffer_sizes(KIND, &device, rate, &sizes);
         let (stream, samples, stamps, health) = host::first_that_works(sizes, |buffer_size| {
             let health = Arc::new(Health::default());
             let (ring, samples) = RingBuffer::new(rate as usize / 2);

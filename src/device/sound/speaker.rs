@@ -60,7 +60,7 @@ impl Speaker {
         let to_device = Resampler::new(SAMPLE_RATE, rate).ok_or_else(unusable)?;
         let from_device = Resampler::new(rate, SAMPLE_RATE).ok_or_else(unusable)?;
         let capacity = rate as usize / 2;
-        let sizes = host::buffer_sizes(rate, &sizes);
+        let sizes = host::buffer_sizes(KIND, &device, rate, &sizes);
         let (stream, samples, played, health) = host::first_that_works(sizes, |buffer_size| {
             let health = Arc::new(Health::default());
             let (samples, ring) = RingBuffer::new(capacity);
