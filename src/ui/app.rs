@@ -13,6 +13,7 @@ use super::view::{Act, Offer, Overlay, Scene, Screen, View};
 use super::widgets::Toasts;
 use super::window::{StartAction, WindowOptions};
 use super::wording;
+use crate::device::DeviceKind;
 use crate::engine::{Command, Engine, Event, PictureHandle};
 use crate::invite::{self, Kind, Pasted};
 use crate::room::call::CallState;
@@ -26,6 +27,8 @@ use std::time::{Duration, Instant};
 pub struct Parts {
     pub engine: Engine,
     pub settings: Settings,
+    /// Devices that the command line switches off, whatever the settings say.
+    pub unwanted: Vec<DeviceKind>,
     /// `None`: nothing is remembered.
     pub settings_path: Option<PathBuf>,
     pub clipboard: Box<dyn Clipboard>,
@@ -62,7 +65,7 @@ impl App {
     const COURIER_ROUND: Duration = Duration::from_millis(50);
 
     pub fn new(cc: &eframe::CreationContext<'_>, parts: Parts) -> Self {
-        let Parts { engine, settings, settings_path, clipboard, waker, clock, options } = parts;
+        let Parts { engine, settings, unwanted, settings_path, clipboard, waker, clock, options } = parts;
         theme::install(&cc.egui_ctx);
         cc.egui_ctx.set_theme(preference(settings.theme));
         let painter = VideoPainter::new(cc);
@@ -82,7 +85,7 @@ impl App {
         }
         Self {
             engine,
-            model: Model::default(),
+            model: Model::without(&unwanted),
             view,
             settings,
             saver: Saver::start(settings_path),

@@ -14,6 +14,8 @@ pub enum DeviceStatus {
     /// Nothing was heard of it yet.
     #[default]
     Unknown,
+    /// The command line wants none.
+    Unwanted,
     Running {
         name: String,
         picture: Option<(Resolution, f64)>,
@@ -25,13 +27,7 @@ impl DeviceStatus {
     pub fn error(&self) -> Option<&DeviceError> {
         match self {
             Self::Failed(error) => Some(error),
-            Self::Unknown | Self::Running { .. } => None,
-        }
-    }
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Running { name, .. } => Some(name),
-            Self::Unknown | Self::Failed(_) => None,
+            Self::Unknown | Self::Unwanted | Self::Running { .. } => None,
         }
     }
 }
@@ -115,6 +111,13 @@ pub enum Tone {
 }
 
 impl Model {
+    /// At the start; these devices are not wanted.
+    pub fn without(unwanted: &[DeviceKind]) -> Self {
+        let mut model = Self::default();
+        unwanted.iter().for_each(|kind| *model.device_mut(*kind) = DeviceStatus::Unwanted);
+        model
+    }
+
     pub fn device(&self, kind: DeviceKind) -> &DeviceStatus {
         match kind {
             DeviceKind::Camera => &self.camera,
@@ -272,7 +275,7 @@ impl Model {
             DeviceStatus::Failed(_) => {
                 vec![Effect::Toast(Tone::Good, format!("The {kind} works again: {name}."))]
             }
-            DeviceStatus::Unknown | DeviceStatus::Running { .. } => Vec::new(),
+            DeviceStatus::Unknown | DeviceStatus::Unwanted | DeviceStatus::Running { .. } => Vec::new(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::APP_ID;
 use super::app::{App, Parts};
 use super::clipboard::SystemClipboard;
 use super::repaint::Waker;
+use crate::device::{CameraChoice, DeviceKind, MicrophoneChoice, SpeakerChoice};
 use crate::engine::{Engine, EngineSetup};
+use crate::pipeline::MediaSetup;
 use crate::settings::Settings;
 use eframe::egui;
 use eframe::wgpu::{Adapter, DeviceType};
@@ -78,11 +80,13 @@ fn create(
     let (mut setup, options) = taken.ok_or("the window was opened before and failed")?;
     let waker = Waker::new(cc.egui_ctx.clone());
     let settings = setup.settings.clone();
+    let unwanted = unwanted(&setup.media);
     let (engine_wake, clipboard_wake) = (waker.clone(), waker.clone());
     setup.wake = Some(Box::new(move || engine_wake.wake()));
     let parts = Parts {
         engine: Engine::start(setup),
         settings,
+        unwanted,
         settings_path: Settings::path(),
         clipboard: Box::new(SystemClipboard::start(move || clipboard_wake.wake())),
         waker,
@@ -90,6 +94,15 @@ fn create(
         options,
     };
     Ok(Box::new(App::new(cc, parts)))
+}
+
+fn unwanted(media: &MediaSetup) -> Vec<DeviceKind> {
+    let off = [
+        (DeviceKind::Camera, media.camera == CameraChoice::None),
+        (DeviceKind::Microphone, media.microphone == MicrophoneChoice::None),
+        (DeviceKind::Speaker, media.speaker == SpeakerChoice::None),
+    ];
+    off.into_iter().filter_map(|(kind, off)| off.then_some(kind)).collect()
 }
 
 fn viewport(options: &WindowOptions) -> egui::ViewportBuilder {

@@ -3,6 +3,7 @@
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::settings::Settings;
 use crate::ui::icons;
+use crate::ui::model::DeviceStatus;
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Choice};
 use eframe::egui::Ui;
@@ -55,8 +56,13 @@ fn choices(kind: DeviceKind, devices: &[DeviceInfo], chosen: &str) -> Vec<Choice
 
 /// What stands on the closed picker: with the default, the device that runs.
 fn shown(scene: &Scene<'_>, kind: DeviceKind, choices: &[Choice<String>], chosen: &str) -> String {
-    if let (true, Some(name)) = (chosen.is_empty(), scene.model.device(kind).name()) {
-        return name.to_owned();
+    match scene.model.device(kind) {
+        DeviceStatus::Running { name, .. } if chosen.is_empty() => return name.clone(),
+        DeviceStatus::Unwanted if chosen.is_empty() => return format!("No {kind}"),
+        DeviceStatus::Unknown
+        | DeviceStatus::Unwanted
+        | DeviceStatus::Running { .. }
+        | DeviceStatus::Failed(_) => {}
     }
     choices
         .iter()

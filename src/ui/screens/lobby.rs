@@ -54,7 +54,7 @@ fn mirror(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     let width = ui.available_width();
     let (rect, _) = ui.allocate_exact_size(vec2(width, (width * 9.0 / 16.0).round()), egui::Sense::hover());
     own_picture::show(ui, scene, rect);
-    ui.add_space(4.0);
+    ui.add_space(8.0);
     meter(ui, scene, width);
     ui.add_space(2.0);
     let kinds = [DeviceKind::Camera, DeviceKind::Microphone, DeviceKind::Speaker];

@@ -36,13 +36,14 @@ fn placeholder(ui: &mut Ui, scene: &Scene<'_>, rect: Rect) {
     if letter {
         widgets::avatar(ui.painter(), center, diameter, scene.own_name(), colors);
     }
-    let words = match (&scene.model.camera, scene.model.camera_stopped) {
-        (_, true) => "Your camera is off".to_owned(),
-        (DeviceStatus::Failed(error), false) => error.to_string(),
-        (DeviceStatus::Unknown | DeviceStatus::Running { .. }, false) if scene.settings.camera == "none" => {
+    let words = match &scene.model.camera {
+        _ if scene.model.camera_stopped => "Your camera is off".to_owned(),
+        DeviceStatus::Failed(error) => error.to_string(),
+        DeviceStatus::Unwanted => "No camera is chosen".to_owned(),
+        DeviceStatus::Unknown | DeviceStatus::Running { .. } if scene.settings.camera == "none" => {
             "No camera is chosen".to_owned()
         }
-        (DeviceStatus::Unknown | DeviceStatus::Running { .. }, false) => "The camera is starting…".to_owned(),
+        DeviceStatus::Unknown | DeviceStatus::Running { .. } => "The camera is starting…".to_owned(),
     };
     let color = if trouble { colors.trouble } else { colors.muted };
     let top = if letter { center.y + diameter / 2.0 + 12.0 } else { rect.top() + 28.0 };

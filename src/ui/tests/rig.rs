@@ -122,6 +122,7 @@ impl Rig {
                 let parts = Parts {
                     engine,
                     settings,
+                    unwanted: Vec::new(),
                     settings_path,
                     clipboard: Box::new(their_clipboard),
                     waker: Waker::new(cc.egui_ctx.clone()),
