@@ -18,6 +18,8 @@ pub struct RemoteEnd {
     /// Whether its first picture was announced.
     pub seen: bool,
     pub control_open: bool,
+    /// Whether its hello has come.
+    pub greeted: bool,
 }
 
 impl RemoteEnd {
@@ -25,7 +27,15 @@ impl RemoteEnd {
     pub fn new(id: PeerId, connection: Peer, own: Description, media: &Media) -> Self {
         let ends = media.open_peer(id, connection.outlet());
         connection.connect(ends.inlet());
-        Self { connection, media: ends, own, remote: RemotePeer::default(), seen: false, control_open: false }
+        Self {
+            connection,
+            media: ends,
+            own,
+            remote: RemotePeer::default(),
+            seen: false,
+            control_open: false,
+            greeted: false,
+        }
     }
 
     pub fn picture(&self) -> Event {

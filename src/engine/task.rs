@@ -365,11 +365,14 @@ impl Task {
         match Message::from_json(text) {
             Some(Message::Hello { name, microphone_muted, camera_stopped }) => {
                 peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped };
+                peer.greeted = true;
+                peer.media.camera_stopped(camera_stopped);
                 self.face.tell(Event::Remote(peer.remote.clone()));
             }
             Some(Message::Mute { microphone_muted, camera_stopped }) => {
                 peer.remote.microphone_muted = microphone_muted;
                 peer.remote.camera_stopped = camera_stopped;
+                peer.media.camera_stopped(camera_stopped);
                 self.face.tell(Event::Remote(peer.remote.clone()));
             }
             Some(Message::Candidate { candidate }) => {
@@ -509,7 +512,15 @@ impl Task {
 
     async fn tell_stats(&mut self) {
         let Some(peer) = &self.peer else { return };
+        // The first words of a data channel can get lost with its handshake: no hello heard, ours may be lost too.
+        if !peer.greeted {
+            peer.say(&self.hello());
+        }
         let now = peer.stats().await;
+        // How long a lost packet may take to come again.
+        peer.media.set_round_trip(Duration::from_secs_f64(
+            now.candidate_pair.current_round_trip_time.clamp(0.0, 10.0),
+        ));
         let quality = if self.last_stats == PeerStats::default() {
             Quality::Unknown
         } else {

@@ -245,6 +245,7 @@ impl CallState {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a start for the timelines
 mod tests {
     use super::*;
     use CallState as S;

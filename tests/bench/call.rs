@@ -64,7 +64,7 @@ impl Side {
     fn first_picture(&self) -> Instant {
         loop {
             let (at, line) = self.err.recv_timeout(LIMIT).expect("a first picture");
-            if line.contains("first picture") {
+            if line.contains("picture is here") {
                 return at;
             }
         }
@@ -145,6 +145,11 @@ fn main() {
         let sums = each(path);
         [0, 1].map(|i| (sums[i] * factor / lasted[i] * 10.0).round() / 10.0)
     };
+    let share = |part: &str, whole: &str| {
+        let (part, whole) = (each(part), each(whole));
+        [0, 1].map(|i| part[i] / whole[i])
+    };
+    let sync = [0, 1].map(|i| after[i].pointer("/peers/0/inbound/video/syncOffsetMs").cloned());
     let cpu = per_second("/process/cpuSeconds", 100.0);
     let mut sorted = waits.clone();
     sorted.sort_by(f64::total_cmp);
@@ -159,13 +164,9 @@ fn main() {
             "fps": per_second("/peers/0/inbound/video/framesDecoded", 1.0),
             "freezes": each("/peers/0/inbound/video/freezeCount"),
             "received_kbps": per_second("/peers/0/inbound/video/bytesReceived", 0.008),
-            "concealed_share": [0, 1].map(|i| {
-                each("/peers/0/inbound/audio/concealedSamples")[i] / each("/peers/0/inbound/audio/totalSamplesReceived")[i]
-            }),
-            "sync_offset_ms": [0, 1].map(|i| after[i].pointer("/peers/0/inbound/video/syncOffsetMs").cloned()),
-            "encode_ms": [0, 1].map(|i| {
-                each("/peers/0/outbound/video/totalEncodeTime")[i] / each("/peers/0/outbound/video/framesEncoded")[i] * 1e3
-            }),
+            "concealed_share": share("/peers/0/inbound/audio/concealedSamples", "/peers/0/inbound/audio/totalSamplesReceived"),
+            "sync_offset_ms": sync,
+            "encode_ms": share("/peers/0/outbound/video/totalEncodeTime", "/peers/0/outbound/video/framesEncoded").map(|s| s * 1e3),
             "size": after[0].pointer("/peers/0/inbound/video/frameWidth"),
             "paste_to_picture_ms": waits.iter().map(|ms| ms.round()).collect::<Vec<_>>(),
             "paste_to_picture_ms_median": sorted[sorted.len() / 2].round(),
