@@ -61,8 +61,6 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let margin = if roomy { 24 } else { 16 };
     Frame::new().inner_margin(Margin::symmetric(margin, 12)).show(ui, |ui| {
         top_bar(ui, scene, |ui, scene| {
-            // The label, not the edge of the button, stands in line with what is below.
-            ui.add_space(-12.0);
             let hint = "Give up this call (Esc)";
             if Button::new(Look::Quiet, "Cancel").icon(icons::ARROW_BACK).hint(hint).show(ui).clicked() {
                 scene.act(Act::Cancel);

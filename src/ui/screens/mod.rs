@@ -21,30 +21,32 @@ use eframe::egui::{self, Align, Layout, RichText, Ui};
 /// Width from which there is room for two columns with air between them.
 const ROOMY: f32 = 900.0;
 
-/// Name on the left; settings and help on the right.
+/// How far the edge of a quiet button, which does not show, stands out from what it says.
+const OVERHANG: f32 = 12.0;
+
+/// Something on the left; settings and help on the right. Buttons overhang, so that what they show is in line with
+/// the rest of the screen.
 fn top_bar(ui: &mut Ui, scene: &mut Scene<'_>, left: impl FnOnce(&mut Ui, &mut Scene<'_>)) {
-    ui.horizontal(|ui| {
-        ui.set_min_height(theme::TARGET);
-        left(ui, scene);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.add_space(-10.0);
-            if RoundButton::new(icons::HELP, "Help").key("?").look(Look::Quiet).show(ui).clicked() {
-                scene.view.overlay = Overlay::Help;
-            }
-            if RoundButton::new(icons::SETTINGS, "Settings")
-                .key("Ctrl+,")
-                .look(Look::Quiet)
-                .show(ui)
-                .clicked()
-            {
-                scene.view.overlay = Overlay::Settings;
-            }
-        });
+    let (rect, _) =
+        ui.allocate_exact_size(egui::vec2(ui.available_width(), theme::TARGET), egui::Sense::hover());
+    let place = egui::UiBuilder::new()
+        .max_rect(rect.expand2(egui::vec2(OVERHANG, 0.0)))
+        .layout(Layout::left_to_right(Align::Center));
+    let mut bar = ui.new_child(place);
+    left(&mut bar, scene);
+    bar.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        if RoundButton::new(icons::HELP, "Help").key("?").look(Look::Quiet).show(ui).clicked() {
+            scene.view.overlay = Overlay::Help;
+        }
+        if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").look(Look::Quiet).show(ui).clicked() {
+            scene.view.overlay = Overlay::Settings;
+        }
     });
 }
 
 /// The mark and the name of the program.
 fn brand(ui: &mut Ui) {
+    ui.add_space(OVERHANG);
     let (rect, _) = ui.allocate_exact_size(egui::vec2(36.0, 36.0), egui::Sense::hover());
     theme::paint_mark(ui, rect);
     ui.label(RichText::new("Twocan").font(theme::semibold(19.0)));

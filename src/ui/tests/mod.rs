@@ -2,6 +2,7 @@
 
 mod colors;
 mod flows;
+mod palette;
 mod people;
 mod reducer;
 mod rig;

@@ -1,8 +1,8 @@
 //! Pictures of each screen: for the README (`cargo test --release --lib ui::tests::screenshots -- --ignored`), and
 //! with `TWOCAN_LOOK=folder` of every screen in both themes and three sizes, to be looked at.
 
-use super::people;
 use super::rig::{Rig, Setup};
+use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
 use crate::engine::{Event, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
@@ -248,7 +248,7 @@ fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) 
     // Messages that pass by are not what the picture is about.
     rig.wait(Duration::from_secs(if name == "reconnecting" { 0 } else { 4 }));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    rig.harness.render().unwrap().save(path).unwrap();
+    palette::save(&rig.harness.render().unwrap(), path);
 }
 
 fn scene(name: &str) -> Scene {
