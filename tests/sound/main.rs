@@ -1,12 +1,14 @@
 //! Real sound: our microphone and speaker against a PulseAudio of our own with virtual devices.
 //!
 //! Spoken words are played into the virtual microphone and must come out of our `AudioSource`; what we play must
-//! come out of the virtual speaker; a sound server that dies and comes back is noticed and used again. The test
-//! runs itself a second time in an environment that points at that server.
+//! come out of the virtual speaker; words cross a whole call and their echo does not come back; a sound server that
+//! dies and comes back is noticed and used again. The test runs itself a second time in an environment that points at
+//! that server.
 
 #![cfg(target_os = "linux")]
 
-#[path = "support/mod.rs"]
+mod call;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +64,8 @@ fn inside_the_sound_server() {
     the_devices_are_listed();
     words_are_heard(&speech_file, &speech);
     words_are_spoken(&folder.join("spoken.raw"), &speech);
+    call::words_cross_a_call(&folder, &speech_file, &speech);
+    call::the_echo_stays_where_it_is(&folder, &speech_file);
     a_dead_server_is_noticed_and_a_new_one_used(&folder, server);
 }
 
@@ -105,19 +109,7 @@ fn words_are_heard(file: &Path, speech: &[f32]) {
 
 fn words_are_spoken(file: &Path, speech: &[f32]) {
     let mut speaker = device::open_speaker(&SpeakerChoice::Default).unwrap();
-    let raw = std::fs::File::create(file).unwrap();
-    let recorder = Running::start(
-        Command::new("parec")
-            .args([
-                "-d",
-                "vspeaker.monitor",
-                "--rate=48000",
-                "--channels=1",
-                "--format=s16le",
-                "--latency-msec=20",
-            ])
-            .stdout(Stdio::from(raw)),
-    );
+    let recorder = record("vspeaker.monitor", file);
     wait_for("sound from the recorder", LIMIT, || {
         write_block(&mut *speaker, &[0.0; BLOCK]);
         (std::fs::metadata(file).unwrap().len() > 0).then_some(())
@@ -133,16 +125,27 @@ fn words_are_spoken(file: &Path, speech: &[f32]) {
         }
     }
     drop(recorder);
-    let recorded: Vec<f32> = std::fs::read(file)
-        .unwrap()
-        .chunks_exact(2)
-        .map(|bytes| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32768.0)
-        .collect();
+    let recorded = recording(file);
     let share = similarity(speech, &recorded);
     let told = similarity(speech, &reference);
     eprintln!("words from the speaker: {:.0} %, in its reference: {:.0} %", share * 100.0, told * 100.0);
     assert!(share >= FOUND, "only {share:.2} of the words came out of the speaker");
     assert!(told >= FOUND, "only {told:.2} of the words are in what was played");
+}
+
+/// Writes what this source hears to a file, as raw samples, until the answer is dropped.
+fn record(source: &str, file: &Path) -> Running {
+    let raw = std::fs::File::create(file).unwrap();
+    Running::start(
+        Command::new("parec")
+            .args(["-d", source, "--rate=48000", "--channels=1", "--format=s16le", "--latency-msec=20"])
+            .stdout(Stdio::from(raw)),
+    )
+}
+
+fn recording(file: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(file).unwrap();
+    bytes.chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0).collect()
 }
 
 fn write_block(speaker: &mut dyn AudioSink, block: &[f32]) {
