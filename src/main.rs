@@ -3,12 +3,14 @@
 // No console window when started by a double click; the terminal verbs attach to the one they were typed in.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use twocan::cli;
 
 /// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
-const DEFAULT_LOG: &str = "error,twocan=warn";
+/// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL.
+const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off";
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {
@@ -27,5 +29,6 @@ fn main() -> ExitCode {
 fn log_to_stderr(level: Option<&str>) {
     let environment = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let filter = level.map_or_else(environment, EnvFilter::new);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

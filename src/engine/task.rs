@@ -231,7 +231,7 @@ impl Task {
                 self.happen(Happening::CodeReady);
             }
             Err(error) => {
-                tracing::warn!(%error, "no code");
+                tracing::info!(%error, "no code");
                 self.face.tell(Event::Refused(error.into()));
                 self.happen(Happening::CodeFailed);
             }
@@ -397,7 +397,7 @@ impl Task {
                 self.face.tell(Event::Opened { kind, name, picture });
             }
             MediaEvent::Failed { kind, error } | MediaEvent::Stopped { kind, error } => {
-                tracing::warn!(%kind, %error, "device");
+                tracing::info!(%kind, %error, "device");
                 self.face.tell(Event::Failed { kind, error });
             }
             MediaEvent::MicrophoneLevel(level) => {

@@ -14,7 +14,7 @@ pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(2);
 const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 
 /// The sound system: PulseAudio, or PipeWire in its guise, before bare ALSA, which would only reach the same
-/// devices with more delay and print its complaints on our stderr.
+/// devices with more delay.
 #[cfg(target_os = "linux")]
 fn host() -> Result<cpal::Host, cpal::Error> {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +23,23 @@ fn host() -> Result<cpal::Host, cpal::Error> {
     static SERVER_SEEN: AtomicBool = AtomicBool::new(false);
     let server = cpal::HostId::PulseAudio;
     if !SERVER_SEEN.load(Ordering::Relaxed) && !cpal::available_hosts().contains(&server) {
+        hush_alsa();
         return cpal::host_from_id(cpal::HostId::Alsa);
     }
     let host = cpal::host_from_id(server)?;
     SERVER_SEEN.store(true, Ordering::Relaxed);
     Ok(host)
+}
+
+/// libasound writes its complaints to stderr, eight lines for a machine without a sound card; the errors it returns
+/// say the same. It is told so thread by thread.
+#[cfg(target_os = "linux")]
+fn hush_alsa() {
+    thread_local! {
+        static COMPLAINTS: Option<std::rc::Rc<std::cell::RefCell<alsa::Output>>> =
+            alsa::Output::local_error_handler().ok();
+    }
+    COMPLAINTS.with(|_| ());
 }
 
 #[cfg(not(target_os = "linux"))]
