@@ -287,6 +287,28 @@ fn a_signal_hangs_up_and_says_good_bye() {
     }
 }
 
+/// The answering program is held for longer than a path may be silent, then goes on.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_call_comes_back() {
+    let _alone = alone();
+    let pair = Pair::new(&[], &[]);
+    pair.see_each_other();
+    let id = pair.answerer.child.id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    let caller_is = |state: &str| {
+        support::wait_for(state, PATIENCE, || {
+            let stats = stats(&pair.caller_lines.next(PATIENCE));
+            (stats["state"] == state).then(|| stats["peers"][0]["inbound"]["video"]["framesDecoded"].as_u64())
+        })
+    };
+    signal("-STOP");
+    let seen = caller_is("reconnecting");
+    signal("-CONT");
+    caller_is("connected");
+    support::wait_for("more pictures", PATIENCE, || (caller_is("connected") > seen).then_some(()));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_demo_without_a_display_holds_the_call_in_the_terminal() {
