@@ -8,6 +8,7 @@ use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
 use super::meter::{Level, loudness, rms};
+use super::pairing::Pairing;
 use super::voice::{VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
 use crate::codec::opus::OpusEncoder;
@@ -170,6 +171,7 @@ fn wait_for_choice(
 /// The processing chain from the microphone on.
 struct Sending {
     voice: Option<VoiceProcessor>,
+    pairing: Pairing,
     encoder: Option<OpusEncoder>,
     loss: f32,
     /// Up to [`PACKET`] samples wait for their packet.
@@ -187,6 +189,7 @@ impl Sending {
     fn new() -> Self {
         Self {
             voice: None,
+            pairing: Pairing::default(),
             encoder: None,
             loss: -1.0,
             packet: Vec::with_capacity(PACKET),
@@ -240,10 +243,11 @@ impl Sending {
         let voice = self.voice.get_or_insert_with(|| {
             // What was played while no microphone ran is no echo of now.
             link.played.try_iter().for_each(drop);
+            self.pairing = Pairing::default();
             VoiceProcessor::new(wish.settings)
         });
         voice.apply(wish.settings);
-        while let Ok(played) = link.played.try_recv() {
+        for played in link.played.try_iter().take(self.pairing.take(link.played.len())) {
             voice.handle_played(&played);
         }
         let mut block = [0.0; BLOCK];
