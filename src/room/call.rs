@@ -245,9 +245,9 @@ impl CallState {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // a start for the timelines
 mod tests {
     use super::*;
+    use crate::rtp::test_time::at;
     use CallState as S;
     use Happening as H;
 
@@ -282,7 +282,7 @@ mod tests {
 
     /// Runs the happenings, one a second.
     fn after(happenings: &[Happening]) -> (CallState, Action) {
-        let t0 = Instant::now();
+        let t0 = at(0);
         let (mut call, mut action) = (Call::default(), Action::Nothing);
         for (second, happening) in happenings.iter().enumerate() {
             action = call.handle(t0 + Duration::from_secs(second as u64), *happening);
@@ -314,7 +314,6 @@ mod tests {
             S::InCall { since } => since,
             other => panic!("{other:?}"),
         };
-        // Both runs start at their own now: only the distance counts.
         match after(&steps).0 {
             S::InCall { since } => assert!(since.duration_since(started) < Duration::from_secs(1)),
             other => panic!("{other:?}"),
@@ -356,7 +355,7 @@ mod tests {
     /// The whole table: a pair changes the state only if it is listed here.
     #[test]
     fn nothing_else_changes_the_state() {
-        let t0 = Instant::now();
+        let t0 = at(0);
         let now = t0 + Duration::from_secs(1);
         for state in states(t0) {
             let moves: &[Happening] = match state {
@@ -384,7 +383,7 @@ mod tests {
 
     #[test]
     fn deadlines_belong_to_the_states_that_can_time_out() {
-        let t0 = Instant::now();
+        let t0 = at(0);
         for state in states(t0) {
             let timed = matches!(state, S::Connecting { own: Kind::Invite, .. } | S::Reconnecting { .. });
             assert_eq!(Call { state }.deadline().is_some(), timed, "{state:?}");

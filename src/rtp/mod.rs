@@ -31,7 +31,7 @@ pub(crate) mod test_time {
     use std::sync::LazyLock;
     use std::time::{Duration, Instant};
 
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "a timeline has to start somewhere")]
     static START: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(1000));
 
     pub fn at(ms: u64) -> Instant {
