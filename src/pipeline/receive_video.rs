@@ -210,11 +210,11 @@ impl Receiving {
         let mut state = link.lock();
         state.stats.jitter_buffer_delay += now.saturating_duration_since(newest.first_arrival).as_secs_f64();
         state.stats.jitter_buffer_emitted_count += 1;
+        state.ages.handle_shown(&newest.frame.image, SystemTime::now());
         if state.camera_stopped {
             return; // packets that were still under way
         }
         state.freezes.handle_frame(now);
-        state.ages.handle_shown(&newest.frame.image, SystemTime::now());
         drop(state);
         if let Some(file) = &*link.file.lock().unwrap_or_else(PoisonError::into_inner) {
             file.put(newest.frame.clone());
