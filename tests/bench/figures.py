@@ -39,7 +39,7 @@ class Measured:
         out = {"seconds": round(self.end - self.start, 1), **self.cost(), **self.media()}
         if not self.case.cost:
             out.update(self.shown())
-        for name in ("narrow", "steps", "outage", "shared"):
+        for name in ("narrow", "steps", "outage", "shared", "soak"):
             if self.case.name == name:
                 out.update(getattr(self, name)())
         out["load"] = round(os.getloadavg()[0], 1)
@@ -92,6 +92,8 @@ class Measured:
             "longest_gap_ms": round(max(gaps)) if gaps else None,
             "gaps_over_1s": sum(gap > 1000 for gap in gaps),
             "unreadable": unreadable,
+            # Smaller than the film: the file of the shown pictures was begun with a small one, and the PSNR suffers from it.
+            "shown_width": min((p["w"] for side in self.receivers for p in self.pictures[side]), default=None),
             "shown_fps": round(min(len(self.pictures[s]) for s in self.receivers) / (self.end - self.start), 1),
             "psnr": round(float(np.mean(values)), 2) if values else None,
             "psnr_p10": percentile(values, 0.1),
@@ -126,6 +128,26 @@ class Measured:
             "queue_max": percentile(queue, 1),
             "queue_drops": sum(trace.fates[i] == "qdrop" for trace in self.traces for i in trace.between(self.start, self.end)),
         }
+
+    def soak(self):
+        """The first minute beside the last."""
+        first, last = [], []
+        for side in self.receivers:
+            for picture in self.pictures[side]:
+                if picture["clock"] is not None and (age := age_ms(picture)) is not None:
+                    first += [age] if picture["at"] < (self.start + 60) * 1000 else []
+                    last += [age] if picture["at"] >= (self.end - 60) * 1000 else []
+        return {
+            "growth_mib": round(max(self.delta(side, "process", "rssBytes") for side in self.receivers) / 2**20, 1),
+            "delay_growth_ms": round(percentile(last, 0.5) - percentile(first, 0.5), 1),
+            "sound_delay_ms": [round(self.sound_delay_ms(side)) for side in self.receivers],
+        }
+
+    def sound_delay_ms(self, side):
+        """What the jitter buffer held the sound on average in the last minute."""
+        stats = [s for s in self.sides[side].stats if s["at"] >= (self.end - 60) * 1000]
+        change = lambda key: at(stats[-1], "inbound", "audio", key) - at(stats[0], "inbound", "audio", key)
+        return change("jitterBufferDelay") / max(change("jitterBufferEmittedCount"), 1) * 1000
 
     def steps(self):
         down, up = self.times["down"], self.times["up"]

@@ -3,6 +3,7 @@
 
     cargo build --release && tests/bench/links.py                   the whole table, about 30 minutes
     tests/bench/links.py --case loss-2 --case narrow --peer twocan  some of it; the other rows of RESULTS.md stay
+    tests/bench/links.py --case soak                                ten minutes of one call: does memory or delay grow?
     tests/bench/links.py --list                                     the cases
 
 Needs root (network namespaces), Linux, Python with numpy, Chromium, espeak-ng, ffmpeg, node, and `npm i playwright-core ws` in a
@@ -75,7 +76,10 @@ CASES = [
     Case("jitter", "30 ms jitter, 5 % reordering", ["a<>b delay=40 jitter=30 jhold=50 reorder=5 rdelay=10"], 30),
     Case("outage", "3 s and 10 s outage", ["a<>b delay=20"], 45, outages),
     Case("shared", "two calls and a TCP flow, 3 Mbit/s", ["a<>b rate=3000 qms=200 delay=20"], 40, base_ms=20, calls=2),
+    Case("soak", "ten minutes, 20 ms", ["a<>b delay=20"], 600, warm=60),
 ]
+# Only when named, and only with Twocan.
+ON_REQUEST = ["soak"]
 
 
 class Run:
@@ -188,10 +192,10 @@ def main():
     programs = {"twocan": Twocan, "chromium": Chromium}
     try:
         for case in CASES:
-            if given.case and case.name not in given.case:
+            if case.name not in (given.case or [name for name in known if name not in ON_REQUEST]):
                 continue
             for name, program in programs.items():
-                if given.peer and name not in given.peer:
+                if name not in (given.peer or (["twocan"] if case.name in ON_REQUEST else programs)):
                     continue
                 folder = pathlib.Path(given.keep or scratch) / f"{case.name}-{name}"
                 shutil.rmtree(folder, ignore_errors=True)

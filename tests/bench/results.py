@@ -84,6 +84,12 @@ GOALS = {
         Goal("sound_back_s_10", "10 s: sound back after", " s", most=0.3),
         Goal("rate_back_s_10", "10 s: rate back after", " s", most=5),
     ],
+    "soak": [
+        # An allocator's play; what leaks does so with each of 18,000 pictures.
+        Goal("growth_mib", "memory grown by", " MiB", most=4),
+        Goal("delay_growth_ms", "glass to glass grown by", " ms", most=5),
+        Goal("freezes", "freezes", "", most=0),
+    ],
     "shared": [Goal("least_share_percent", "least share of a fair third", " %", least=20)],
 }
 # Shown for every case besides its goals.
