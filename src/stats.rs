@@ -59,6 +59,18 @@ pub struct InboundVideo {
     pub key_frames_decoded: u64,
     /// Picture minus sound at the moment both are presented, in milliseconds; positive: the picture is late. Ours.
     pub sync_offset_ms: f64,
+    /// From the sender's camera to our screen. Only while pictures carry the clock that the `pattern` camera draws.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glass_to_glass: Option<GlassToGlass>,
+}
+
+/// How old the pictures of the last minute were when they were shown, in milliseconds. Ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct GlassToGlass {
+    pub p50: u32,
+    pub p95: u32,
+    /// Pictures in which the clock could be read.
+    pub count: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

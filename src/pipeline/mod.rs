@@ -5,6 +5,7 @@
 //! the lobby's preview and all peers; [`Media::open_peer`] adds the two decoding ends for one peer.
 
 mod camera;
+mod glass;
 pub mod ladder;
 mod media;
 mod meter;
