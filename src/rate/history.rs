@@ -87,11 +87,8 @@ impl History {
         let mut feedback = Feedback::default();
         let mut reports: Vec<(u64, PacketReport)> = Vec::new();
         let mut newest: Option<u64> = None;
-        let mut number = self.unwrap(base);
-        let base = number;
-        for fate in fates {
-            let this = number;
-            number += 1;
+        let base = self.unwrap(base);
+        for (this, fate) in (base..).zip(fates) {
             let Some(packet) = this.checked_sub(self.first).and_then(|n| self.packets.get_mut(n as usize))
             else {
                 continue;

@@ -48,7 +48,6 @@ struct Flow {
     direction: usize,
     extra: Micros,
     from: Micros,
-    until: Micros,
     figures: Figures,
     /// Counters at the last [`Call::take_figures`].
     voice: VoiceCounters,
@@ -89,7 +88,6 @@ impl Call {
             direction,
             extra: extra_ms * 1000,
             from: self.now,
-            until: Micros::MAX,
             figures: Figures::default(),
             voice: VoiceCounters::default(),
             freezes: (0, Duration::ZERO),
@@ -105,9 +103,6 @@ impl Call {
     }
     pub fn tcp(&mut self, number: usize) -> &mut Tcp {
         &mut self.tcp[number]
-    }
-    pub fn stop(&mut self, number: usize) {
-        self.flows[number].until = self.now;
     }
     pub fn sender(&mut self) -> &mut Sender {
         self.sender_of(0)
@@ -176,7 +171,7 @@ impl Call {
                 lane: Lane { link: back, extra: flow.extra },
                 mark: |feedback| Packet::Feedback(number, feedback),
             };
-            if now > flow.from && now <= flow.until {
+            if now > flow.from {
                 flow.sender.tick(now, &mut out, &mut flow.figures);
             }
             flow.receiver.tick(now, flow.arrived.drain(..), &mut back, &mut flow.figures);

@@ -222,13 +222,11 @@ fn an_hour_of_everything_leaves_nothing_behind() {
         }
         let delay = figures.picture_delay_ms.percentile(50.0);
         assert!(figures.frames_shown >= 1_500, "minute {minute}: {}", figures.frames_shown);
-        minutes.push((held as f64, delay, figures.sound_lag_ms.percentile(50.0)));
+        minutes.push([held as f64, delay, figures.sound_lag_ms.percentile(50.0)]);
     }
-    let worst =
-        |part: &[(f64, f64, f64)], of: fn(&(f64, f64, f64)) -> f64| part.iter().map(of).fold(0.0, f64::max);
-    let measures: [fn(&(f64, f64, f64)) -> f64; 3] = [|m| m.0, |m| m.1, |m| m.2];
-    for of in measures {
-        let (early, late) = (worst(&minutes[..20], of), worst(&minutes[40..], of));
+    for measure in 0..3 {
+        let worst = |part: &[[f64; 3]]| part.iter().map(|minute| minute[measure]).fold(0.0, f64::max);
+        let (early, late) = (worst(&minutes[..20]), worst(&minutes[40..]));
         assert!(late <= 1.3 * early + 20.0, "{early} {late}");
     }
 }

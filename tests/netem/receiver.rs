@@ -63,7 +63,6 @@ pub struct Receiver {
     next_report: Micros,
     next_pull: Micros,
     last_frame: u64,
-    pub duplicates: u64,
     shown_at: Option<std::time::Instant>,
 }
 
@@ -92,7 +91,6 @@ impl Receiver {
             next_report: now + 1_000_000,
             next_pull: now,
             last_frame: 0,
-            duplicates: 0,
             shown_at: None,
         }
     }
@@ -169,8 +167,6 @@ impl Receiver {
         }
         if self.nack.handle_packet(at(now), packet.sequence, repeat) {
             self.assembler.handle_packet(packet);
-        } else {
-            self.duplicates += 1;
         }
     }
 

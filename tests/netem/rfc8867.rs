@@ -1,5 +1,5 @@
-//! The cases of RFC 8867, section 5, by number: one-way delay 50 ms, a queue of 300 ms, and what each case says of
-//! capacity and company. Jitter is left out where it would hide the queue.
+//! The cases of RFC 8867, section 5, by number: flows on one path of 50 ms each way with a queue of 300 ms. Capacities
+//! and times are those written here, after the RFC's; its jitter is left out, because it would hide the queue.
 
 use crate::call::Call;
 use crate::figures::Figures;
@@ -185,7 +185,7 @@ fn two_calls_and_a_tcp_flow_share() {
     call.run(10.0);
     let tcp = call.add_tcp(u64::MAX);
     call.run(10.0);
-    (call.take_figures_of(0), call.take_figures_of(other));
+    [0, other].into_iter().for_each(|flow| drop(call.take_figures_of(flow)));
     let before = call.tcp(tcp).delivered_bytes;
     call.run(60.0);
     let tcp = (call.tcp(tcp).delivered_bytes - before) as f64 * 8.0 / 60.0;
