@@ -260,7 +260,7 @@ impl Estimator {
     }
 
     /// How long reports have been missing; zero while they come.
-    fn silence(&self, now: Instant) -> Duration {
+    pub fn silence(&self, now: Instant) -> Duration {
         let since =
             self.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         // A peer that never reports is judged by its receiver reports.

@@ -25,6 +25,9 @@ pub(in crate::net) const FIRST_PACE: Bitrate = Bitrate::from_kbps(1500);
 /// The encoder keeps the rate it starts with until the first probes have been answered: a first picture made for
 /// [`START`] would be small, and stay so for seconds.
 const FIRST_WORD: Duration = Duration::from_millis(500);
+/// Between these, a silence of the reports is an outage: what falls meanwhile is only what leaves, not the encoder's
+/// rate. It would make small pictures that nobody gets, and go on with them for seconds when the path is back.
+const OUTAGE: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(15);
 /// Less than sound and a small picture need is not aimed at.
 const MIN: Bitrate = Bitrate::from_kbps(100);
 const MAX: Bitrate = Bitrate::from_kbps(8000);
@@ -87,9 +90,9 @@ impl Estimate {
     }
 
     fn update(&mut self, now: Instant) {
-        let (target, window) = {
+        let (target, window, silence) = {
             let estimator = self.monitor.estimator();
-            (estimator.target(now), estimator.window(now))
+            (estimator.target(now), estimator.window(now), estimator.silence(now))
         };
         let rest = Bitrate::from_bps(target.bps().saturating_sub(AUDIO.bps()));
         let video = rest.scaled(PAYLOAD_SHARE);
@@ -100,7 +103,8 @@ impl Estimate {
         let in_flight = self.history.in_flight();
         self.monitor.pacer().set_room(window.map(|window| window.saturating_sub(in_flight)));
         let change = target.bps().abs_diff(self.told.bps());
-        if settled && change as f64 > self.told.bps() as f64 * NEWS {
+        let outage = OUTAGE.contains(&silence);
+        if settled && !outage && change as f64 > self.told.bps() as f64 * NEWS {
             self.told = target;
             self.monitor.tell(NetEvent::VideoTarget(video));
         }
