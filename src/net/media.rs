@@ -1,6 +1,7 @@
 //! What is offered and taken: Opus and H.264 with their feedback, and the two tracks we send.
 
 use super::NetError;
+use super::intercept::TRANSPORT_CC;
 use crate::units::MediaKind;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
@@ -19,8 +20,6 @@ pub(super) const AUDIO_CLOCK: u32 = 48_000;
 const OPUS: u8 = 111;
 const H264: u8 = 125;
 const RTX: u8 = 107;
-/// Transport-wide sequence numbers, which the bandwidth estimate needs.
-const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 fn opus() -> RTCRtpCodec {
     RTCRtpCodec {

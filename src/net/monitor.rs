@@ -121,7 +121,7 @@ impl Monitor {
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
-            pacer: Mutex::new(Pacer::new(intercept::START)),
+            pacer: Mutex::new(Pacer::new(intercept::FIRST_PACE)),
             estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
             state: Mutex::default(),

@@ -24,6 +24,10 @@ pub(super) const VIDEO_QUEUE: usize = 8;
 pub(super) const AUDIO_QUEUE: usize = 16;
 /// Payload of a packet: with all headers and IPv6 it still fits a path that takes 1280 bytes.
 const MAX_PAYLOAD: usize = 1188;
+/// While the path has no room the next frame is left in the queue, from which the encoder sees that it must pause; but
+/// not for longer than half a second.
+const HELD_STEP: Duration = Duration::from_millis(5);
+const MAX_HELD: u32 = 100;
 /// A keyframe that was asked for takes a moment to come.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -91,6 +95,11 @@ pub(super) async fn video(
             continue;
         };
         let admit = || monitor.pacer().admit(frame.data.len(), frame.keyframe);
+        let mut held = 0;
+        while held < MAX_HELD && monitor.pacer().is_held(Instant::now()) {
+            held += 1;
+            tokio::time::sleep(HELD_STEP).await;
+        }
         match gate.decide(frame.keyframe, Instant::now(), admit) {
             Verdict::Send => {}
             Verdict::Drop => continue,

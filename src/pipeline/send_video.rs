@@ -133,6 +133,12 @@ impl VideoOut {
         wanted
     }
 
+    /// A frame waits because the path is full: another one would only wait behind it, and is not made.
+    fn is_behind(&self) -> bool {
+        let waiting = |sender: &Sender<EncodedFrame>| sender.max_capacity() - sender.capacity();
+        self.lock().outlets.iter().any(|outlet| !outlet.broken && waiting(&outlet.sender) > 0)
+    }
+
     fn hand_out(&self, frame: &EncodedFrame) {
         let mut state = self.lock();
         state.outlets.retain_mut(|outlet| {
@@ -192,6 +198,9 @@ impl Sending {
         let target = out.target();
         let source = frame.image.resolution();
         self.measure(frame);
+        if out.is_behind() {
+            return;
+        }
         let ladder = match &mut self.ladder {
             Some(ladder) if ladder.source() == source => ladder,
             ladder => ladder.insert(Ladder::new(source, self.fps, target)),

@@ -13,6 +13,7 @@
 mod assembler;
 mod freeze;
 mod h264;
+mod nack;
 mod playout;
 mod throttle;
 mod unwrap;
@@ -20,6 +21,7 @@ mod voice;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
+pub use nack::NackTracker;
 pub use playout::PlayoutClock;
 pub use throttle::KeyframeThrottle;
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
