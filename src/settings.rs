@@ -1,6 +1,6 @@
 //! What the user chose and the program remembers between runs.
 
-use crate::device::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};

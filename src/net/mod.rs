@@ -17,11 +17,14 @@ mod intercept;
 mod media;
 mod monitor;
 mod peer;
+mod roam;
 mod runtime;
 mod sdp;
 mod send;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use peer::Peer;
 

@@ -34,7 +34,8 @@ pub(super) struct Ssrcs {
 pub(super) struct Monitor {
     pub ssrcs: Ssrcs,
     pub clock: MediaClock,
-    pub link: watch::Sender<Link>,
+    link: watch::Sender<Link>,
+    life: Mutex<Life>,
     events: mpsc::Sender<NetEvent>,
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
@@ -43,6 +44,17 @@ pub(super) struct Monitor {
     inlet: Mutex<Option<Inlet>>,
     state: Mutex<State>,
 }
+
+/// What is known of the path.
+struct Life {
+    webrtc: Link,
+    /// Whether nothing comes in on the way in use; `None` if webrtc alone knows, as with a relay.
+    silent: Option<bool>,
+    interrupted: Option<Instant>,
+}
+
+/// So long after the last sign of life media may still be sent (RFC 7675, 5.1).
+const CONSENT: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct State {
@@ -105,6 +117,7 @@ impl Monitor {
             ssrcs,
             clock,
             link: watch::channel(Link::Connecting).0,
+            life: Mutex::new(Life { webrtc: Link::Connecting, silent: None, interrupted: None }),
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
@@ -126,8 +139,41 @@ impl Monitor {
         }
     }
 
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
     pub fn is_connected(&self) -> bool {
         *self.link.borrow() == Link::Connected
+    }
+
+    /// Sound goes on through an interruption: it is little, and the other side hears the path's return by it.
+    pub fn may_send_sound(&self, now: Instant) -> bool {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = life.interrupted;
+        self.is_connected() || since.is_some_and(|since| now.saturating_duration_since(since) < CONSENT)
+    }
+
+    /// webrtc's own word on the link.
+    pub fn set_link(&self, now: Instant, link: Link) {
+        self.live(now, |life| life.webrtc = link);
+    }
+
+    /// Whether the way in use is silent, which is known sooner than webrtc does.
+    pub fn set_silent(&self, now: Instant, silent: Option<bool>) {
+        self.live(now, |life| life.silent = silent);
+    }
+
+    fn live(&self, now: Instant, change: impl FnOnce(&mut Life)) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut life);
+        let link = match (life.webrtc, life.silent) {
+            (Link::Connected | Link::Interrupted, Some(true)) => Link::Interrupted,
+            (Link::Connected | Link::Interrupted, Some(false)) => Link::Connected,
+            (link, _) => link,
+        };
+        life.interrupted = (link == Link::Interrupted).then(|| life.interrupted.unwrap_or(now));
+        self.link.send_if_modified(|told| std::mem::replace(told, link) != link);
     }
 
     // The negotiated payload types: written once, when both descriptions are there.

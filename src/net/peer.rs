@@ -5,7 +5,7 @@ use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::Candidate;
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, control, intercept, media, sdp, send};
+use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{Description, Kind};
 use crate::ports::{Inlet, Outlet};
@@ -18,7 +18,7 @@ use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -39,9 +39,10 @@ const OFFER_CHECKS: Duration = Duration::from_millis(50);
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
 /// Checks of a pair before it is given up: as many as webrtc's counter takes, hours.
 const CHECKS: u16 = u16::MAX - 1;
-/// Only checks count as a sign of life, so they are frequent.
+/// Checks are the sign of life of a silent call, so they are frequent.
 const KEEPALIVE: Duration = Duration::from_millis(500);
-const INTERRUPTED_AFTER: Duration = Duration::from_millis(2500);
+/// Only counts on a relayed path: the others are watched more closely (see `watch`).
+const DISCONNECTED_AFTER: Duration = Duration::from_millis(2500);
 /// A direct path is preferred if it comes up within these.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(100);
 const RELAY_WAIT: Duration = Duration::from_millis(500);
@@ -120,6 +121,9 @@ impl Peer {
     }
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
+        if let Some((address, _)) = sdp::candidate_address(&candidate) {
+            self.runtime.sockets.with_roam(|roam| roam.add_remote(address));
+        }
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
         self.runtime.nudge();
@@ -178,6 +182,10 @@ impl Peer {
             let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
             remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
         }
+        if let Some((from, to)) = self.runtime.sockets.moved_to() {
+            // webrtc does not know of it.
+            (local, remote) = (format!("host {from} udp"), format!("prflx {to} udp"));
+        }
         into.candidate_pair.local = local;
         into.candidate_pair.remote = remote;
         if into.candidate_pair.current_round_trip_time == 0.0 {
@@ -212,7 +220,7 @@ impl Peer {
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
-    ) -> Result<(Self, watch::Receiver<bool>), NetError> {
+    ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let addresses = address::listen_on(config)?;
         let servers = address::ice_servers(config).await?;
         let random = Random::new();
@@ -221,7 +229,7 @@ impl Peer {
         let estimator = intercept::estimator(config.max_bitrate);
         let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
         let monitor = Arc::new(monitor);
-        let (gathered, gathering) = watch::channel(false);
+        let (gathered, gathering) = cell::channel(false);
         let runtime = Arc::new(DriverRuntime::default());
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let connection = build(config, addresses, servers, checks, handler).await?;
@@ -246,7 +254,8 @@ impl Peer {
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
-            tokio::spawn(tell_of_link(monitor.link.subscribe(), events.clone())),
+            tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
+            tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
         ];
         let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
         let outlet = (video_out, audio_out);
@@ -270,7 +279,7 @@ impl Peer {
     async fn gather(
         &self,
         description: RTCSessionDescription,
-        mut gathered: watch::Receiver<bool>,
+        mut gathered: cell::Receiver<bool>,
         config: &NetConfig,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
@@ -299,6 +308,16 @@ impl Peer {
             let codec =
                 parameters.codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(wanted));
             self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+        }
+        let local = self.connection.local_description().await;
+        let remote = self.connection.remote_description().await;
+        if let (Some(local), Some(remote)) = (local, remote) {
+            let crypto = rtc::crypto::default_provider().map_err(internal)?;
+            let keys = sdp::keys(&local.sdp, &remote.sdp);
+            self.runtime.sockets.with_roam(|roam| {
+                keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
+                sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
+            });
         }
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         for candidate in early.into_iter().flatten() {
@@ -385,7 +404,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
         .with_multicast_dns_mode(mdns)
         .with_ice_connection_attempts(Some(checks), Some(CHECKS))
         // Never failed: the other person may take an hour to paste, or come back from a tunnel.
-        .with_ice_timeouts(Some(INTERRUPTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
@@ -395,7 +414,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
 
 /// webrtc's callbacks. They run inside its driver, so they only leave a note.
 struct Handler {
-    gathered: watch::Sender<bool>,
+    gathered: cell::Sender<bool>,
     monitor: Arc<Monitor>,
     runtime: Arc<DriverRuntime>,
 }
@@ -423,12 +442,12 @@ impl PeerConnectionEventHandler for Handler {
             // States of later versions.
             _ => return,
         };
-        self.monitor.link.send_replace(link);
+        self.monitor.set_link(Instant::now(), link);
     }
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.
-async fn tell_of_link(mut link: watch::Receiver<Link>, events: mpsc::Sender<NetEvent>) {
+async fn tell_of_link(mut link: cell::Receiver<Link>, events: mpsc::Sender<NetEvent>, keyframe: Arc<Notify>) {
     let mut told = Link::Connecting;
     while link.changed().await.is_ok() {
         let now = *link.borrow_and_update();
@@ -439,7 +458,10 @@ async fn tell_of_link(mut link: watch::Receiver<Link>, events: mpsc::Sender<NetE
         if events.send(NetEvent::Link(now)).await.is_err() {
             return;
         }
-        // What was encoded while nobody listened is gone.
+        // What was encoded while nobody listened is gone, on both sides.
+        if now == Link::Connected {
+            keyframe.notify_one();
+        }
         if now == Link::Connected && events.send(NetEvent::KeyframeWanted).await.is_err() {
             return;
         }

@@ -64,7 +64,7 @@ pub(super) async fn audio(
     while let Some(packet) = packets.recv().await {
         // Kept up even before the other side is there: the clock has settled when it comes.
         let timestamp = monitor.clock.audio_time(packet.position, packet.captured_at);
-        if !monitor.is_connected() {
+        if !monitor.may_send_sound(Instant::now()) {
             continue;
         }
         let Some(payload_type) = monitor.payload_type(MediaKind::Audio) else { continue };

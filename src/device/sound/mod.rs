@@ -2,6 +2,7 @@
 //!
 //! Called by the sound threads of the pipeline.
 
+mod format;
 mod health;
 mod host;
 mod microphone;

@@ -7,6 +7,7 @@
 //! The callback neither waits nor allocates; where nothing is in the ring it plays silence, and that counts as
 //! played. `write`, `wait` and `played` run on media threads.
 
+use super::format::{self, Voiced};
 use super::health::{Health, Watch};
 use super::host::{self, Running};
 use super::resample::Resampler;
@@ -14,7 +15,7 @@ use crate::codec::SAMPLE_RATE;
 use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSink, DeviceError, DeviceKind};
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{FromSample, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
+use cpal::{FromSample, OutputCallbackInfo, SizedSample, StreamConfig};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl Speaker {
     fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {
         let fail = |error: cpal::Error| host::device_error(KIND, &error);
         let (name, device) = host::device(KIND, wanted)?;
-        let (config, format, sizes) = host::config(KIND, &device).map_err(fail)?;
+        let (config, sample_format, sizes) = host::config(KIND, &device).map_err(fail)?;
         let rate = config.sample_rate;
         let unusable =
             || DeviceError::Unusable { kind: KIND, detail: format!("its sampling rate is {rate} Hz.") };
@@ -67,7 +68,7 @@ impl Speaker {
             let (played_ring, played) = RingBuffer::new(capacity);
             let channels = usize::from(config.channels.max(1));
             let mouth = Mouth { channels, samples: ring, played: played_ring, health: health.clone() };
-            let stream = build(&device, StreamConfig { buffer_size, ..config }, format, mouth)?;
+            let stream = format::build(&device, StreamConfig { buffer_size, ..config }, sample_format, mouth)?;
             stream.play()?;
             tracing::debug!(?buffer_size, rate, channels, "the speaker runs");
             Ok((stream, samples, played, health))
@@ -182,30 +183,17 @@ impl Mouth {
     }
 }
 
-fn build(
-    device: &cpal::Device,
-    config: StreamConfig,
-    format: SampleFormat,
-    mouth: Mouth,
-) -> Result<cpal::Stream, cpal::Error> {
-    match format {
-        SampleFormat::F32 => build_as::<f32>(device, config, mouth),
-        SampleFormat::I16 => build_as::<i16>(device, config, mouth),
-        SampleFormat::U16 => build_as::<u16>(device, config, mouth),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, mouth),
-        SampleFormat::I32 => build_as::<i32>(device, config, mouth),
-        SampleFormat::U8 => build_as::<u8>(device, config, mouth),
-        SampleFormat::F64 => build_as::<f64>(device, config, mouth),
-        _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+impl Voiced for Mouth {
+    fn build<T: SizedSample + FromSample<f32>>(
+        mut self,
+        device: &cpal::Device,
+        config: StreamConfig,
+    ) -> Result<cpal::Stream, cpal::Error>
+    where
+        f32: FromSample<T>,
+    {
+        let on_error = host::on_error(&self.health);
+        let on_need = move |sound: &mut [T], info: &OutputCallbackInfo| self.speak(sound, info);
+        device.build_output_stream::<T, _, _>(config, on_need, on_error, Some(host::STREAM_LIMIT))
     }
-}
-
-fn build_as<T: SizedSample + FromSample<f32>>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut mouth: Mouth,
-) -> Result<cpal::Stream, cpal::Error> {
-    let on_error = host::on_error(&mouth.health);
-    let on_need = move |sound: &mut [T], info: &OutputCallbackInfo| mouth.speak(sound, info);
-    device.build_output_stream::<T, _, _>(config, on_need, on_error, Some(host::STREAM_LIMIT))
 }
