@@ -31,10 +31,9 @@ import time
 import film as films
 import figures
 import results
-from lab import Lab, Trace, NET
-from peers import HERE, Chromium, Process, Twocan, connect
+from lab import Lab, Trace
+from peers import HERE, ROOT, Chromium, Process, Twocan, connect
 
-ROOT = HERE.parents[1]
 KBPS = 2500
 
 

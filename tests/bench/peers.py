@@ -13,6 +13,7 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECT_S = 40
 
@@ -160,8 +161,10 @@ class Twocan(Side):
     @classmethod
     def version(cls):
         done = subprocess.run([cls.program, "--version"], capture_output=True, text=True)
-        git = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=HERE, capture_output=True, text=True)
-        return f"{done.stdout.strip()} ({git.stdout.strip()})"
+        git = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        # What this run writes itself is no change of the program.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "Cargo.toml", "Cargo.lock")
+        return f"{done.stdout.strip()} ({git('rev-parse', '--short', 'HEAD')}{', changed' if changed else ''})"
 
 
 class Chromium(Side):
