@@ -170,7 +170,8 @@ def detail_table(cases, lines):
 def voice_table():
     if not VOICE.exists():
         return []
-    rows = [json.loads(line) for line in VOICE.read_text().splitlines() if line.startswith("{")]
+    text = VOICE.read_text()
+    rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
     heads = list(dict.fromkeys(key for entry in rows for key in entry))
     cells = [[number(round(v, 3) if isinstance(v := entry.get(key), float) else v) for key in heads] for entry in rows]
     return ["", "## Speech through loss", "", "`cargo bench --bench voice -- --json tests/bench/voice.jsonl`", "", *table(heads, cells)]
