@@ -172,7 +172,7 @@ def voice_table():
         return []
     text = VOICE.read_text()
     rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
-    heads = list(dict.fromkeys(key for entry in rows for key in entry))
+    heads = [key for key in dict.fromkeys(key for entry in rows for key in entry) if key != "bench"]
     cells = [[number(round(v, 3) if isinstance(v := entry.get(key), float) else v) for key in heads] for entry in rows]
     return ["", "## Speech through loss", "", "`cargo bench --bench voice -- --json tests/bench/voice.jsonl`", "", *table(heads, cells)]
 
