@@ -20,8 +20,8 @@ const server = http.createServer((request, response) => {
   response.writeHead(200, { 'content-type': request.url === '/film.y4m' ? 'application/octet-stream' : 'text/html' }); fs.createReadStream(file).pipe(response);
 });
 await new Promise((done) => server.listen(0, '127.0.0.1', done));
-// Chromium starts in a session of its own: links.py's share of a busy machine has to be passed on.
-const prefer = () => { if (process.env.TWOCAN_PRIO && browser) for (const { pid } of tree(browser.root)) try { fs.writeFileSync(`/proc/${pid}/autogroup`, '-10'); } catch {} };
+// Chromium starts in a session of its own: the share of a busy machine that peers.py gives has to be passed on.
+const prefer = () => { for (const { pid } of tree(browser.root)) try { fs.writeFileSync(`/proc/${pid}/autogroup`, '-10'); } catch {} };
 let browser, status = 0;
 try {
   browser = await launchChromium({ y4m: given.camera ? given.film : undefined, wav: given.wav });

@@ -109,8 +109,8 @@ def paint(width, height):
     return pictures
 
 
-def header(width, height):
-    return f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420 XCOLORRANGE=LIMITED\n".encode()
+def header(width, height, fps=FPS):
+    return f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420 XCOLORRANGE=LIMITED\n".encode()
 
 
 def make(folder, width, height):
@@ -157,9 +157,8 @@ def feed(film, pipe):
     width, height, _ = pictures[0]
     strip = strip_height(height)
     with open(pipe, "wb", buffering=0) as out:
-        out.write(header(width, height))
-        # The player's clock starts at the header; pictures that come later than it wants them are passed on at once.
-        time.sleep(0.05)
+        # A little more than the truth: the player, which keeps a clock of its own, shall never hold a picture back.
+        out.write(header(width, height, FPS + 1))
         start = time.monotonic()
         for count, number in enumerate(order()):
             wait = start + count / FPS - time.monotonic()

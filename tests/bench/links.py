@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,9 @@ import time
 import film as films
 import figures
 import results
-from lab import Lab, Trace, NET
-from peers import HERE, Chromium, Process, Twocan, connect
+from lab import Lab, Trace
+from peers import HERE, ROOT, Chromium, Process, Twocan, connect
 
-ROOT = HERE.parents[1]
 KBPS = 2500
 
 
@@ -153,15 +153,6 @@ def speech(folder):
     return path
 
 
-def prioritized():
-    """Starts anew with a larger share of a busy machine, as far as it is allowed (../shared/tools/peers/prio.sh)."""
-    if os.environ.get("TWOCAN_PRIO") or os.geteuid() != 0:
-        return
-    os.environ["TWOCAN_PRIO"] = "1"
-    script = 'echo -10 >/proc/self/autogroup 2>/dev/null; exec nice -n -10 "$@"'
-    os.execvp("setsid", ["setsid", "-w", "bash", "-c", script, "_", sys.executable, *sys.argv])
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--case", action="append", help="only this case (repeatable)")
@@ -183,7 +174,8 @@ def main():
     Twocan.program = os.environ.get("TWOCAN", target / "release/twocan")
     if not pathlib.Path(Twocan.program).exists():
         sys.exit(f"{Twocan.program} is not there: cargo build --release")
-    prioritized()
+    # Ended from outside, it ends what it started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="links-"))
     cache = pathlib.Path(tempfile.gettempdir()) / "twocan-links"
     cache.mkdir(exist_ok=True)

@@ -13,8 +13,13 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECT_S = 40
+
+
+# A session of its own with a larger share of a busy machine, as far as that is allowed.
+PREFERRED = ["sh", "-c", 'echo -10 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"', "_"]
 
 
 class Process:
@@ -23,8 +28,9 @@ class Process:
     def __init__(self, command, log, env=None):
         self.log = open(log, "wb")
         self.child = subprocess.Popen(
-            [str(word) for word in command],
+            [*PREFERRED, *map(str, command)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
         self.lines = queue.Queue()
         threading.Thread(target=self.collect, daemon=True).start()
@@ -155,8 +161,10 @@ class Twocan(Side):
     @classmethod
     def version(cls):
         done = subprocess.run([cls.program, "--version"], capture_output=True, text=True)
-        git = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=HERE, capture_output=True, text=True)
-        return f"{done.stdout.strip()} ({git.stdout.strip()})"
+        git = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        # What this run writes itself is no change of the program.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "Cargo.toml", "Cargo.lock")
+        return f"{done.stdout.strip()} ({git('rev-parse', '--short', 'HEAD')}{', changed' if changed else ''})"
 
 
 class Chromium(Side):

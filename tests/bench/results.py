@@ -147,7 +147,7 @@ def link_table(cases, lines, reasons):
             verdict = {True: "met", False: "**not met**", None: "-"}[met]
             verdicts.append(met)
             if met is False:
-                why = reasons.get(case.name, {}).get(goal.figure, "not found yet")
+                why = reasons.get(case.name, {}).get(goal.figure, "The reason is not found yet.")
                 missed.append(f"* {case.title}, {goal.title}: {number(mine, goal.unit)} (goal {goal.text()}). {why}")
             title = f"{case.title} `{case.name}`" if index == 0 else ""
             compared = "-" if goal.plus is None and goal.times is None and not other else ratio(mine, other)
@@ -170,8 +170,9 @@ def detail_table(cases, lines):
 def voice_table():
     if not VOICE.exists():
         return []
-    rows = [json.loads(line) for line in VOICE.read_text().splitlines() if line.startswith("{")]
-    heads = list(dict.fromkeys(key for entry in rows for key in entry))
+    text = VOICE.read_text()
+    rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
+    heads = [key for key in dict.fromkeys(key for entry in rows for key in entry) if key != "bench"]
     cells = [[number(round(v, 3) if isinstance(v := entry.get(key), float) else v) for key in heads] for entry in rows]
     return ["", "## Speech through loss", "", "`cargo bench --bench voice -- --json tests/bench/voice.jsonl`", "", *table(heads, cells)]
 
@@ -184,6 +185,7 @@ def write(cases):
     versions = {}
     for line in lines.values():
         versions.setdefault(line["version"], []).append(line["at"])
+    loads = [line["load_before"] for line in lines.values()]
     rows, summary, missed = link_table(cases, lines, reasons)
     text = [
         "# Twocan beside Chromium on the same links",
@@ -192,6 +194,7 @@ def write(cases):
         "",
         f"* Machine: {newest['machine']}",
         *(f"* {version}: {min(dates)[:16]} to {max(dates)[:16]}" for version, dates in sorted(versions.items())),
+        f"* Load of the machine before a run: {min(loads):g} to {max(loads):g}",
         f"* Pictures: {', '.join(sorted({line['size'] for line in lines.values()}))} at 30 a second, H264 on both sides, at most 2.5 Mbit/s",
         "* Command: `cargo build --release && tests/bench/links.py` (one case: `--case NAME`)",
         "* The links: " + "; ".join(f"`{case.name}` {', '.join(case.settings)}" for case in cases),
