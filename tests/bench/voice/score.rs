@@ -7,7 +7,8 @@ const TAPS: f32 = 16.0;
 
 /// Another sampling rate, by a windowed sinc: one filter for each place that a new sample can have between two old ones.
 pub fn resample(signal: &[f32], from: u32, to: u32) -> Vec<f32> {
-    let common = (1..=from.min(to)).rev().find(|n| from % n == 0 && to % n == 0).unwrap_or(1);
+    let common =
+        (1..=from.min(to)).rev().find(|n| from.is_multiple_of(*n) && to.is_multiple_of(*n)).unwrap_or(1);
     let (step, phases) = ((from / common) as usize, (to / common) as usize);
     let cutoff = f32::min(1.0, to as f32 / from as f32) * 0.95;
     let reach = (TAPS / cutoff).ceil() as usize;
