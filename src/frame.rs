@@ -114,6 +114,7 @@ pub struct EncodedAudio {
 /// One received RTP packet, after decryption and with retransmissions turned back into the original.
 #[derive(Clone, Debug)]
 pub struct RtpPacket {
+    /// As negotiated; [`rtp::red::RED`](crate::rtp::red::RED) for sound with copies.
     pub payload_type: u8,
     pub marker: bool,
     pub sequence: u16,

@@ -5,6 +5,7 @@
 //!                        | needs_keyframe             ^ sound's position, sender reports
 //!                        +-> KeyframeThrottle -> PLI  |
 //! voice  packets -> VoicePlayout (jitter buffer, loss, stretch) -> 480 samples each 10 ms -> speaker
+//!        reports about our own -> VoiceProtection (in-band redundancy, copies) -> RedEncoder -> packets
 //! ```
 //!
 //! Each object belongs to one media thread of one peer.
@@ -15,6 +16,8 @@ mod freeze;
 mod h264;
 mod nack;
 mod playout;
+mod protection;
+pub mod red;
 mod throttle;
 mod unwrap;
 mod voice;
@@ -23,6 +26,7 @@ pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
 pub use nack::NackTracker;
 pub use playout::PlayoutClock;
+pub use protection::VoiceProtection;
 pub use throttle::KeyframeThrottle;
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use voice::{UndecodableVoice, VOICE_BLOCK, VoiceCounters, VoiceDecoder, VoicePlayout};
