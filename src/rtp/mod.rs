@@ -11,6 +11,7 @@
 #![deny(clippy::disallowed_methods)]
 
 mod assembler;
+mod frame_number;
 mod freeze;
 mod h264;
 mod playout;
