@@ -95,6 +95,8 @@ pub struct RawFrame {
 pub struct EncodedFrame {
     pub data: Bytes,
     pub keyframe: bool,
+    /// No other picture is predicted from it: it may be left out alone.
+    pub disposable: bool,
     pub captured_at: Instant,
     pub resolution: Resolution,
 }

@@ -34,6 +34,8 @@ pub enum Command {
     Apply(Box<Settings>),
     /// List the devices again; the answer is [`Event::Devices`].
     ListDevices,
+    /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
+    View(Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
     Quit,
 }

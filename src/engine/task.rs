@@ -103,6 +103,8 @@ struct Task {
     microphone_level: f32,
     told_levels: (f32, f32),
     last_stats: PeerStats,
+    /// What the window last said of how it shows the other side's picture.
+    view: Option<Option<Resolution>>,
 }
 
 impl Task {
@@ -128,6 +130,7 @@ impl Task {
             microphone_level: 0.0,
             told_levels: (0.0, 0.0),
             last_stats: PeerStats::default(),
+            view: None,
         }
     }
 
@@ -188,6 +191,7 @@ impl Task {
     fn close(&mut self) {
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
+        self.view = None;
         if let Some(peer) = self.peer.take() {
             self.closing.spawn(peer.close());
             self.face.tell(Event::Picture(None));
@@ -268,6 +272,10 @@ impl Task {
                         face.tell(Event::Devices(Box::new(devices)));
                     }
                 });
+            }
+            Command::View(drawn) => {
+                self.view = Some(drawn);
+                self.tell_view();
             }
             Command::Quit => {}
         }
@@ -351,6 +359,7 @@ impl Task {
                 peer.control_open = true;
                 let hello = self.hello();
                 self.say(&hello);
+                self.tell_view();
             }
             NetEvent::Control(text) => self.handle_message(&text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
@@ -368,6 +377,10 @@ impl Task {
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
                 self.face.tell(Event::Remote(peer.remote.clone()));
+                self.tell_view();
+            }
+            Some(Message::View { width, height, shown }) => {
+                peer.media.peer_view(shown.then_some(Resolution::new(width, height)));
             }
             Some(Message::Mute { microphone_muted, camera_stopped }) => {
                 peer.remote.microphone_muted = microphone_muted;
@@ -482,6 +495,14 @@ impl Task {
         if let Some(peer) = &self.peer {
             peer.say(message);
         }
+    }
+
+    /// Tells the other side how its picture is shown, once the window has said so.
+    fn tell_view(&self) {
+        let (Some(drawn), Some(peer)) = (self.view, &self.peer) else { return };
+        peer.media.set_shown(drawn.is_some());
+        let Resolution { width, height } = drawn.unwrap_or(Resolution::new(0, 0));
+        peer.say(&Message::View { width, height, shown: drawn.is_some() });
     }
 
     fn tell_switches(&self) {

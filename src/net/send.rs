@@ -1,8 +1,8 @@
 //! From the outlet of the encoders to webrtc's tracks: two tasks that make RTP packets of what they are handed.
 //!
 //! Video is admitted frame by frame, before it has sequence numbers: a frame that would wait too long in the pacer
-//! is left out whole, and so is everything up to the next keyframe. Dropped later, it would be a gap that the
-//! other side asks for again and again.
+//! is left out whole, and so is everything up to the next keyframe; before it comes to that, pictures that no other
+//! is predicted from are left out alone. Dropped later, it would be a gap that the other side asks for again.
 
 use super::NetEvent;
 use super::monitor::Monitor;
@@ -30,6 +30,9 @@ const HELD_STEP: Duration = Duration::from_millis(5);
 const MAX_HELD: u32 = 100;
 /// A keyframe that was asked for takes a moment to come.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Disposable frames are left out while the video in front of them needs longer than this to get out.
+const LONG_WAIT: Duration = Duration::from_millis(120);
 
 /// Sequence numbers and headers of one stream.
 struct Stream {
@@ -100,7 +103,8 @@ pub(super) async fn video(
             held += 1;
             tokio::time::sleep(HELD_STEP).await;
         }
-        match gate.decide(frame.keyframe, Instant::now(), admit) {
+        let long_wait = frame.disposable && monitor.pacer().wait() > LONG_WAIT;
+        match gate.decide(frame.keyframe, long_wait, Instant::now(), admit) {
             Verdict::Send => {}
             Verdict::Drop => continue,
             Verdict::DropAndAsk => {
@@ -139,7 +143,17 @@ struct Gate {
 }
 
 impl Gate {
-    fn decide(&mut self, keyframe: bool, now: Instant, admit: impl FnOnce() -> Admission) -> Verdict {
+    /// `passed_over`: the frame is not worth its place in the queue, and nothing refers to it.
+    fn decide(
+        &mut self,
+        keyframe: bool,
+        passed_over: bool,
+        now: Instant,
+        admit: impl FnOnce() -> Admission,
+    ) -> Verdict {
+        if self.open && passed_over {
+            return Verdict::Drop;
+        }
         if self.open || keyframe {
             self.open = admit() == Admission::Send;
             if self.open {
@@ -178,7 +192,16 @@ mod tests {
         ];
         for (ms, keyframe, admission, verdict) in timeline {
             let now = start + Duration::from_millis(ms);
-            assert_eq!(gate.decide(keyframe, now, || admission), verdict, "at {ms} ms");
+            assert_eq!(gate.decide(keyframe, false, now, || admission), verdict, "at {ms} ms");
         }
+    }
+
+    #[test]
+    fn a_disposable_frame_is_left_out_alone() {
+        let (now, send) = (Instant::now(), || Admission::Send);
+        let mut gate = Gate::default();
+        assert_eq!(gate.decide(true, false, now, send), Verdict::Send);
+        assert_eq!(gate.decide(false, true, now, || panic!("not asked for")), Verdict::Drop);
+        assert_eq!(gate.decide(false, false, now, send), Verdict::Send);
     }
 }

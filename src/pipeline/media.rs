@@ -25,7 +25,7 @@ use crate::device::{
 use crate::frame::RtpPacket;
 use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
 use crate::stats::PeerStats;
-use crate::units::Bitrate;
+use crate::units::{Bitrate, Resolution};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -277,6 +277,16 @@ impl PeerMedia {
     /// The peer said that its camera is off (or on again): its picture is cleared, and the pause is no freeze.
     pub fn camera_stopped(&self, stopped: bool) {
         self.video.camera_stopped(stopped);
+    }
+
+    /// At which size the peer draws our picture; `None`: nobody looks at it, so none is made for this peer.
+    pub fn peer_view(&self, drawn: Option<Resolution>) {
+        self.shared.video.set_view(self.id, drawn);
+    }
+
+    /// Whether we draw the peer's picture. It stops sending while we do not, which is no freeze.
+    pub fn set_shown(&self, shown: bool) {
+        self.video.set_shown(shown);
     }
 
     /// Loudness of the peer's voice now, 0.0 to 1.0, as a meter shows it.

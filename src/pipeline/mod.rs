@@ -4,6 +4,7 @@
 //! [`Media`] is what the engine holds: one camera, one microphone, one speaker for the whole program, shared by
 //! the lobby's preview and all peers; [`Media::open_peer`] adds the two decoding ends for one peer.
 
+pub mod budget;
 mod camera;
 mod glass;
 pub mod ladder;

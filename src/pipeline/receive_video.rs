@@ -52,6 +52,8 @@ struct Shared {
     ages: PictureAges,
     decoded: RateMeter,
     camera_stopped: bool,
+    /// We have told the peer that nobody looks.
+    hidden: bool,
 }
 
 impl VideoIn {
@@ -97,6 +99,13 @@ impl VideoIn {
         if stopped {
             self.picture.clear();
         }
+    }
+
+    /// Whether anybody looks at the pictures; while nobody does, the peer sends none.
+    pub fn set_shown(&self, shown: bool) {
+        let mut state = self.lock();
+        state.hidden = !shown;
+        state.freezes.pause();
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -151,7 +160,7 @@ impl Receiving {
 
     fn work(&mut self, link: &VideoIn, events: &Events) {
         if let Some(round_trip) = link.sync.round_trip() {
-            self.assembler.set_patience(VideoAssembler::patience_for(round_trip));
+            self.assembler.set_round_trip(round_trip);
             self.throttle.set_round_trip(round_trip);
         }
         let mut now = Instant::now();
@@ -214,7 +223,9 @@ impl Receiving {
         if state.camera_stopped {
             return; // packets that were still under way
         }
-        state.freezes.handle_frame(now);
+        if !state.hidden {
+            state.freezes.handle_frame(now);
+        }
         drop(state);
         if let Some(file) = &*link.file.lock().unwrap_or_else(PoisonError::into_inner) {
             file.put(newest.frame.clone());

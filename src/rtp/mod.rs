@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods)]
 
 mod assembler;
+mod frame_number;
 mod freeze;
 mod h264;
 mod nack;

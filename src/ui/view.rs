@@ -115,6 +115,8 @@ pub struct View {
     pub fill: Option<Fill>,
     pub corner: Corner,
     pub own_hidden: bool,
+    /// Points that their whole picture takes, what is cut off included; `None` before there is one.
+    pub drawn: Option<Vec2>,
     /// While our own picture is dragged: from the pointer to its corner.
     pub drag: Option<Vec2>,
     /// What was copied last in this call, and when: the button says so for a moment.
@@ -142,6 +144,7 @@ impl View {
     pub fn new(now: Instant) -> Self {
         Self {
             joining: false,
+            drawn: None,
             field: String::new(),
             candidate: String::new(),
             details: false,

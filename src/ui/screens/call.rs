@@ -90,6 +90,7 @@ fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     if response.double_clicked() {
         toggle_fill(scene.view, best);
     }
+    scene.view.drawn = resolution.map(|resolution| video::extent(resolution, stage.size(), fill));
     let painted = !scene.model.remote.camera_stopped
         && scene.remote.is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
     if !painted {

@@ -27,6 +27,7 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Dismiss => "dismiss".into(),
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
+        Command::View(_) => "view".into(),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
