@@ -7,7 +7,7 @@ use super::args::Format;
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::Stats;
 use crate::units::Redacted;
 use std::collections::VecDeque;
@@ -224,6 +224,8 @@ impl Session {
                 }
                 Phase::Ended => {}
             },
+            Event::Offline(true) => self.say("This computer has no network."),
+            Event::Offline(false) => self.say("This computer has a network again."),
             Event::Picture(_) | Event::Devices(_) | Event::Muted { .. } | Event::Levels { .. } => {}
         }
     }
@@ -270,6 +272,19 @@ impl Session {
             Format::Compact => code.text,
             Format::Full => code.full,
         };
+        if matches!(self.phase, Phase::Running(CallState::Reconnecting { .. })) {
+            // For the person at the terminal: a script that reads stdout has its code already.
+            self.say(match code.kind {
+                Kind::Invite => {
+                    "If the path does not come back: send this new invite to the other person, paste the reply that \
+                     comes back, and press Enter."
+                }
+                Kind::Reply => {
+                    "Send this new reply back. The call goes on when the other person pastes it."
+                }
+            });
+            return self.outputs.push_back(Output::Say(text.0));
+        }
         self.outputs.push_back(Output::Print(text));
         self.say(match code.kind {
             Kind::Invite => {
@@ -302,9 +317,27 @@ impl Session {
                 self.say("Connected. Ctrl-C hangs up.");
                 self.call_ends = self.wishes.seconds.map(|seconds| now + seconds);
             }
-            CallState::Reconnecting { .. } => {
-                self.say("The connection is interrupted. Twocan waits for it to come back ...");
-            }
+            CallState::Reconnecting { rescue, .. } => match rescue {
+                Rescue::Waiting { .. } if matches!(before, CallState::InCall { .. }) => {
+                    self.say("The connection is interrupted. Twocan waits for it to come back ...");
+                }
+                Rescue::WaitingForInvite if !self.input_ended => {
+                    self.pasting = false;
+                    self.say(
+                        "If the path does not come back: paste the new invite that the other person sends you, \
+                         and press Enter.",
+                    );
+                }
+                Rescue::Connecting { own: Kind::Invite, .. } => {
+                    self.pasting = false;
+                    self.say("Connecting ...");
+                }
+                Rescue::Waiting { .. }
+                | Rescue::Gathering(_)
+                | Rescue::WaitingForReply
+                | Rescue::WaitingForInvite
+                | Rescue::Connecting { .. } => {}
+            },
             CallState::Ended(reason) => {
                 let (sentence, exit) = ending(reason);
                 self.say(sentence);

@@ -7,7 +7,7 @@ use super::*;
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, Refusal, RemotePeer};
 use crate::invite::{self, Description, InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::settings::IceServer;
 use crate::units::Redacted;
 use clap::Parser;
@@ -203,7 +203,11 @@ fn the_seconds_count_from_the_connection() {
 
     let mut scene = Scene::caller_in_call(wishes);
     let since = scene.now;
-    scene.at(8_000).state(CallState::Reconnecting { since, started: since });
+    scene.at(8_000).state(CallState::Reconnecting {
+        since,
+        started: since,
+        rescue: Rescue::WaitingForInvite,
+    });
     assert_eq!(scene.at(10_000).event(Event::Gone).outputs(), "say, say, Quit, Lost");
 }
 

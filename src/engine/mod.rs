@@ -88,12 +88,14 @@ pub enum Refusal {
 #[derive(Clone, Debug)]
 pub enum Event {
     Call(CallState),
-    /// Our code is ready (and again if it grew).
+    /// Our code is ready (and again if it grew, and a fresh one while a call has no path).
     Code(Box<OwnCode>),
     Refused(Refusal),
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
+    /// This computer has no network, or has one again: said in a call.
+    Offline(bool),
     /// The peer's pictures come here from now on; `None`: it is gone.
     Picture(Option<PictureHandle>),
     Devices(Box<DeviceList>),

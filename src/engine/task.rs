@@ -1,18 +1,21 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
-use super::peer::{RemoteEnd, own_code, quality};
+mod fresh;
+
+use super::peer::{RemoteEnd, accept, own_code, quality};
 use super::{Command, EngineSetup, Event, Quality, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
 use crate::net::{Link, NetError, NetEvent, Peer};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
-use crate::room::call::{Action, Call, CallState, Happening};
+use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::message::Message;
 use crate::settings::Settings;
 use crate::stats::{PeerStats, ProcessStats, Stats};
 use crate::units::{Bitrate, Resolution};
+use fresh::{Fresh, next_of};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -95,6 +98,7 @@ struct Task {
     made: mpsc::Sender<Made>,
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
+    fresh: Option<Fresh>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -122,6 +126,7 @@ impl Task {
             made,
             made_inbox,
             net_inbox: mpsc::channel(1).1,
+            fresh: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -141,6 +146,7 @@ impl Task {
             let in_call = self.peer.is_some() && self.call.state().in_call();
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
             let deadline = self.call.deadline();
+            let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(Command::Quit) | None => break,
@@ -148,9 +154,13 @@ impl Task {
                 },
                 Some(event) = from_media.recv() => self.handle_media(event),
                 Some(event) = self.net_inbox.recv() => self.handle_net(event).await,
+                Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
+                    self.handle_fresh(event).await;
+                }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
                     next_tick = now + if awaiting_picture { FIRST_PICTURE_TICK } else { TICK };
@@ -180,6 +190,8 @@ impl Task {
             tracing::info!(from = before.word(), to = state.word(), ?happening, "call");
         }
         match action {
+            // The fresh invite is nobody's command; an answer is made by whoever has the invite.
+            Action::MakeOffer if self.peer.is_some() => self.make_fresh(None),
             Action::Nothing | Action::MakeOffer | Action::MakeAnswer => {}
             Action::Close => self.close(),
         }
@@ -189,6 +201,7 @@ impl Task {
     }
 
     fn close(&mut self) {
+        self.drop_fresh();
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
@@ -198,12 +211,16 @@ impl Task {
         }
     }
 
-    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
+    /// Makes the first peer connection of a call.
     fn make(&mut self, invite: Option<Description>) {
-        self.attempt += 1;
         self.attempt_started = Instant::now();
-        let (events, net_inbox) = mpsc::channel(NET_EVENTS);
-        self.net_inbox = net_inbox;
+        self.net_inbox = self.begin(invite);
+    }
+
+    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
+    fn begin(&mut self, invite: Option<Description>) -> mpsc::Receiver<NetEvent> {
+        self.attempt += 1;
+        let (events, inbox) = mpsc::channel(NET_EVENTS);
         let (attempt, net, made) = (self.attempt, self.net.clone(), self.made.clone());
         tokio::spawn(async move {
             let result = match invite {
@@ -216,17 +233,24 @@ impl Task {
                 peer.close().await;
             }
         });
+        inbox
     }
 
     fn handle_made(&mut self, made: Made) {
-        if made.attempt != self.attempt {
+        let fresh = self.fresh.as_mut().filter(|fresh| fresh.attempt == made.attempt);
+        if fresh.is_none() && made.attempt != self.attempt {
             if let Ok((peer, _)) = made.result {
                 self.closing.spawn(async move { peer.close().await });
             }
             return;
         }
-        match made.result {
-            Ok((connection, own)) => {
+        match (made.result, fresh) {
+            (Ok((connection, own)), Some(fresh)) => {
+                self.face.tell(Event::Code(Box::new(own_code(&own))));
+                fresh.made = Some((connection, own));
+                self.happen(Happening::CodeReady);
+            }
+            (Ok((connection, own)), None) => {
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
                 self.face.tell(peer.picture());
@@ -234,9 +258,14 @@ impl Task {
                 self.last_stats = PeerStats::default();
                 self.happen(Happening::CodeReady);
             }
-            Err(error) => {
+            (Err(error), fresh) => {
                 tracing::info!(%error, "no code");
-                self.face.tell(Event::Refused(error.into()));
+                // Nobody asked for the invite of a call that has no path: it is tried again.
+                let unasked = fresh.is_some_and(|fresh| fresh.unasked);
+                self.fresh = None;
+                if !unasked {
+                    self.face.tell(Event::Refused(error.into()));
+                }
                 self.happen(Happening::CodeFailed);
             }
         }
@@ -283,6 +312,7 @@ impl Task {
 
     fn join(&mut self, text: &str) {
         let usable = match self.call.state() {
+            CallState::Reconnecting { .. } => return self.join_again(text),
             CallState::Idle | CallState::Ended(_) => {
                 invite::expect(text, Kind::Invite, None).map_err(Refusal::from)
             }
@@ -291,10 +321,9 @@ impl Task {
                 let own = self.peer.as_ref().map(|peer| &peer.own);
                 invite::expect(text, Kind::Invite, own).map_err(Refusal::from)
             }
-            CallState::Gathering(_)
-            | CallState::Connecting { .. }
-            | CallState::InCall { .. }
-            | CallState::Reconnecting { .. } => Err(Refusal::AlreadyInCall),
+            CallState::Gathering(_) | CallState::Connecting { .. } | CallState::InCall { .. } => {
+                Err(Refusal::AlreadyInCall)
+            }
         };
         match usable {
             Ok(invite) => {
@@ -316,19 +345,36 @@ impl Task {
                 None
             }
             (Ok(Pasted::Description(_)), CallState::WaitingForReply, Some(peer)) => {
-                match invite::expect(text, Kind::Reply, Some(&peer.own)) {
-                    Ok(reply) => match peer.connection.accept(&reply).await {
-                        Ok(()) => {
-                            self.happen(Happening::ReplyAccepted);
-                            None
+                match accept(&peer.connection, &peer.own, text).await {
+                    Ok(()) => {
+                        self.happen(Happening::ReplyAccepted);
+                        None
+                    }
+                    Err(refusal) => Some(refusal),
+                }
+            }
+            (Ok(Pasted::Description(pasted)), CallState::Reconnecting { rescue, .. }, _) => {
+                let ours = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
+                match (pasted.kind, rescue, ours) {
+                    (Kind::Reply, Rescue::WaitingForReply, Some((connection, own))) => {
+                        match accept(connection, own, text).await {
+                            Ok(()) => {
+                                self.happen(Happening::ReplyAccepted);
+                                None
+                            }
+                            Err(refusal) => Some(refusal),
                         }
-                        Err(error) => Some(error.into()),
-                    },
-                    Err(error) => Some(error.into()),
+                    }
+                    _ => {
+                        self.join(text);
+                        None
+                    }
                 }
             }
             (Ok(Pasted::Candidate(line)), state, Some(peer)) if state != CallState::Idle => {
-                match peer.connection.add_candidate(&line.0).await {
+                let fresh = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
+                let connection = fresh.map_or(&peer.connection, |(connection, _)| connection);
+                match connection.add_candidate(&line.0).await {
                     Ok(()) => {
                         self.face.tell(Event::CandidateAdded);
                         None
@@ -351,7 +397,15 @@ impl Task {
         match event {
             NetEvent::Link(link) => match link {
                 Link::Connecting => {}
-                Link::Connected => self.happen(Happening::Connected),
+                Link::Connected => {
+                    match self.call.state() {
+                        CallState::Reconnecting { rescue: Rescue::Connecting { .. }, .. } => {
+                            self.fresh.iter_mut().for_each(|fresh| fresh.stay_a_while(Instant::now()));
+                        }
+                        _ => self.drop_fresh(),
+                    }
+                    self.happen(Happening::Connected);
+                }
                 Link::Interrupted => self.happen(Happening::Interrupted),
                 Link::Failed | Link::Closed => self.happen(Happening::LinkFailed),
             },
@@ -366,6 +420,7 @@ impl Task {
             NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
+            NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
         }
     }
 
@@ -419,7 +474,7 @@ impl Task {
             }
             MediaEvent::NeedsKeyframe(id) => {
                 if let Some(peer) = &self.peer
-                    && id == PeerId(self.attempt)
+                    && id == peer.id
                 {
                     peer.connection.request_keyframe();
                 }

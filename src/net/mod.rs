@@ -92,6 +92,8 @@ pub enum NetEvent {
     /// Share of our audio packets that the receiver misses, 0.0 to 1.0.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// This computer has no address to send from, or has one again.
+    Offline(bool),
 }
 
 /// A longer message on the control channel is dropped.

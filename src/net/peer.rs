@@ -257,7 +257,8 @@ impl Peer {
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
         ];
-        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
+        let control_task =
+            Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let peer = Self {

@@ -24,6 +24,8 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit}
 const INBOX: usize = 128;
 /// Sockets for addresses that came after the start.
 const MAX_LATE: usize = 8;
+/// Checks over all ways go out no more often: each may have an answer, and the other side does the same.
+const ROUND: Duration = Duration::from_millis(150);
 /// The largest datagram, and what the system may join into one.
 const BUFFER: usize = 64 * 1024;
 
@@ -40,6 +42,8 @@ struct Inner {
     ends: Vec<End>,
     /// Until then the way was silent for so long that somebody was told.
     told_silent: bool,
+    /// When checks went out over all ways; not more often than `ROUND`, whatever stirs.
+    last_round: Option<Instant>,
     waiting: Vec<Waker>,
 }
 
@@ -124,7 +128,7 @@ impl Sockets {
     /// gets a socket, and the last check goes out again over all of them.
     pub fn tend(self: &Arc<Self>, now: Instant, addresses: &[IpAddr]) {
         let mut inner = self.inner();
-        let Inner { roam, ends, waiting, .. } = &mut *inner;
+        let Inner { roam, ends, waiting, last_round, .. } = &mut *inner;
         for end in ends.iter_mut() {
             let has_address = addresses.contains(&end.local.ip());
             // A socket outlives its address and works again when that comes back; a late one is made again.
@@ -159,6 +163,10 @@ impl Sockets {
             .filter(|(_, end)| !end.gone)
             .map(|(id, end)| (id, end.local.is_ipv6()))
             .collect();
+        if last_round.is_some_and(|last| now.saturating_duration_since(last) < ROUND) {
+            return;
+        }
+        *last_round = Some(now);
         let Some((check, ways)) = roam.round(now, &usable) else { return };
         let out: Vec<_> = ways
             .into_iter()
@@ -189,12 +197,14 @@ impl Sockets {
         let stride = meta.stride.clamp(1, bytes.len().max(1));
         let first = &bytes[..stride.min(bytes.len())];
         let before = inner.roam.way();
-        let arrival = inner.roam.incoming(Instant::now(), socket, known, meta.addr, first);
+        let now = Instant::now();
+        let arrival = inner.roam.incoming(now, socket, known, meta.addr, first);
         let moved = inner.roam.way() != before && before.is_some();
         if moved {
             tracing::info!("the call has moved to another path");
         }
-        if moved || (inner.told_silent && arrival != Arrival::Drop) {
+        let alive = inner.roam.silence(now) == Some(Duration::ZERO);
+        if moved || (inner.told_silent && alive) {
             self.stirred.notify_one();
         }
         match arrival {

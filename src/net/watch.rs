@@ -4,7 +4,7 @@
 
 use super::monitor::Monitor;
 use super::sockets::Sockets;
-use super::{NetConfig, address};
+use super::{NetConfig, NetEvent, address};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +21,7 @@ pub(super) async fn run(config: NetConfig, sockets: Arc<Sockets>, monitor: Arc<M
     let mut clocks = Clocks::new(Instant::now(), SystemTime::now());
     let mut next_look = Instant::now();
     let mut addresses = None;
+    let mut offline = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(STEP) => {}
@@ -40,6 +41,10 @@ pub(super) async fn run(config: NetConfig, sockets: Arc<Sockets>, monitor: Arc<M
         }
         if let Some(addresses) = &addresses {
             sockets.tend(now, addresses);
+            if offline != addresses.is_empty() {
+                offline = addresses.is_empty();
+                monitor.tell(NetEvent::Offline(offline));
+            }
         }
         monitor.set_silent(now, sockets.is_silent(now, INTERRUPTED_AFTER));
     }

@@ -1,8 +1,8 @@
 //! The call: their picture fills the window, ours lies in a corner, the controls float over both.
 
 use super::own_picture::{camera_switch, microphone_switch};
-use super::statistics;
-use crate::room::call::{Call, CallState};
+use super::{rescue, statistics};
+use crate::room::call::CallState;
 use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{self, DARK, SCRIM, STAGE};
 use crate::ui::video::{self, Fill};
@@ -93,6 +93,10 @@ fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     scene.view.drawn = resolution.map(|resolution| video::extent(resolution, stage.size(), fill));
     let painted = !scene.model.remote.camera_stopped
         && scene.remote.is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
+    if painted && matches!(scene.model.call, CallState::Reconnecting { .. }) {
+        // The last picture stays, but nobody should take it for a live one.
+        ui.painter().rect_filled(stage, 0.0, Color32::from_black_alpha(140));
+    }
     if !painted {
         let diameter = (stage.height() * 0.26).clamp(96.0, 260.0);
         let center = stage.center() - vec2(0.0, 24.0);
@@ -233,10 +237,12 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
 }
 
 /// A line in the middle of the top: what is wrong with the connection.
-fn banner(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
-    let CallState::Reconnecting { since, .. } = scene.model.call else { return };
-    let words = wording::reconnecting(since, scene.now, Call::RECONNECT_LIMIT);
+fn banner(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    let CallState::Reconnecting { .. } = scene.model.call else { return };
+    let words = wording::reconnecting(scene.model.remote_name(), scene.model.offline);
     pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
+    let bottom = stage.bottom() - BAR.y - 2.0 * MARGIN;
+    rescue::show(ui, scene, stage, stage.top() + 152.0, bottom);
 }
 
 /// Whoever talks while muted is told.

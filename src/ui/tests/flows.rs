@@ -5,7 +5,7 @@ use super::rig::{Rig, Setup, own_code, plain};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::settings::{Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
@@ -420,10 +420,63 @@ fn the_connection_and_the_others_switches_show() {
     rig.say(Event::Stats(Box::default(), crate::engine::Quality::Poor));
     assert!(rig.shows("Connection: poor"));
     let (since, started) = (rig.now(), rig.now());
-    rig.enter(CallState::Reconnecting { since, started });
-    assert!(rig.shows("Reconnecting…") && rig.shows("the call ends in 1:00."));
-    rig.wait(Duration::from_secs(7));
-    assert!(rig.shows("the call ends in 0:53."));
+    let rescue = Rescue::Waiting { until: rig.now() + Duration::from_secs(8) };
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    assert!(rig.shows("Reconnecting…") && rig.shows("Nothing comes from Ann."));
+    rig.say(Event::Offline(true));
+    assert!(rig.shows("This computer has no network."));
+    assert!(rig.shows("Hang up") && !rig.shows("new invite"));
+}
+
+#[test]
+fn a_call_without_a_path_is_taken_up_again_by_fresh_codes() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", Some(people::astronaut()));
+    asked(&mut rig);
+    let (since, started) = (rig.now(), rig.now());
+    let enter = |rig: &mut Rig, rescue| rig.enter(CallState::Reconnecting { since, started, rescue });
+    enter(&mut rig, Rescue::Gathering(Kind::Invite));
+    rig.clipboard.put("what I was copying");
+    let invite = own_code(Kind::Invite, 3);
+    rig.say(Event::Code(Box::new(invite.clone())));
+    enter(&mut rig, Rescue::WaitingForReply);
+    assert!(rig.shows("Send this new invite to Ann") && rig.shows("Picture of Ann"));
+    assert_eq!(rig.clipboard.text(), "what I was copying", "nobody asked for this code");
+    rig.click("Copy");
+    assert_eq!(rig.clipboard.text(), invite.text.0);
+    rig.paste("the reply");
+    assert_eq!(asked(&mut rig), ["paste the reply"]);
+    rig.say(Event::Refused(Refusal::Invite(InviteError::InviteNotReply)));
+    assert!(rig.shows(&InviteError::InviteNotReply.to_string()));
+    enter(&mut rig, Rescue::Connecting { own: Kind::Invite, since });
+    assert!(rig.shows("Both new codes are here."));
+    // The path may come back at any time; then nothing of it is left.
+    enter(&mut rig, Rescue::WaitingForReply);
+    rig.enter(CallState::InCall { since: started });
+    assert!(!rig.shows("new invite") && rig.shows("The connection is back."));
+}
+
+#[test]
+fn whoever_joined_pastes_the_fresh_invite_and_sends_the_fresh_reply() {
+    let mut rig = Rig::new();
+    rig.in_call("Bo", None);
+    asked(&mut rig);
+    let (since, started) = (rig.now(), rig.now());
+    let enter = |rig: &mut Rig, rescue| rig.enter(CallState::Reconnecting { since, started, rescue });
+    enter(&mut rig, Rescue::WaitingForInvite);
+    assert!(rig.shows("Bo sees a new invite now."));
+    rig.clipboard.put("a fresh invite");
+    rig.click("Paste");
+    assert_eq!(asked(&mut rig), ["paste a fresh invite"]);
+    enter(&mut rig, Rescue::Gathering(Kind::Reply));
+    let reply = own_code(Kind::Reply, 4);
+    rig.say(Event::Code(Box::new(reply.clone())));
+    enter(&mut rig, Rescue::Connecting { own: Kind::Reply, since });
+    assert!(rig.shows("Send your new reply back"));
+    rig.click("Copy");
+    assert_eq!(rig.clipboard.text(), reply.text.0);
+    rig.click("Hang up");
+    assert_eq!(asked(&mut rig), ["hang up"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
 use crate::engine::{Event, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -202,7 +202,9 @@ fn reconnecting(rig: &mut Rig) {
     let started = rig.now() - Duration::from_secs(754);
     let since = rig.now() - Duration::from_secs(7);
     rig.say(Event::Stats(Box::default(), Quality::Poor));
-    rig.enter(CallState::Reconnecting { since, started });
+    let rescue = Rescue::WaitingForReply;
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Invite, 7))));
 }
 
 fn ended(rig: &mut Rig) {
