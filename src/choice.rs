@@ -21,6 +21,8 @@ pub enum MicrophoneChoice {
     #[default]
     Default,
     Named(String),
+    /// The system's, until the device of this name is there. No text means it.
+    StandIn(String),
     Tone,
     File(PathBuf),
     None,
@@ -32,6 +34,8 @@ pub enum SpeakerChoice {
     #[default]
     Default,
     Named(String),
+    /// The system's, until the device of this name is there. No text means it.
+    StandIn(String),
     File(PathBuf),
     None,
 }

@@ -125,6 +125,12 @@ pub struct OutboundAudio {
     pub bytes_sent: u64,
     pub audio_level: f64,
     pub fraction_lost: f64,
+    /// Decibels, as W3C's media-source has them: how much quieter the speaker's echo reaches the microphone, and how
+    /// much more is taken off. Left out until an echo was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo_return_loss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo_return_loss_enhancement: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -21,7 +21,8 @@ const LAYERS: &[&[&str]] = &[
 const CORES: &[&str] = &["invite", "room", "rtp", "rate"];
 
 /// Crates whose types stay in one module.
-const FENCED: &[(&str, &str)] = &[("webrtc", "net"), ("rtc", "net"), ("egui", "ui"), ("eframe", "ui"), ("winit", "device")];
+const FENCED: &[(&str, &str)] =
+    &[("webrtc", "net"), ("rtc", "net"), ("egui", "ui"), ("eframe", "ui"), ("winit", "device")];
 
 const MAX_LINES: usize = 600;
 const MAX_MAIN_LINES: usize = 60;

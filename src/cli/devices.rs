@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn without_a_display_the_list_of_screens_is_empty_and_says_why() {
-        assert!(as_text(&devices(), &Err(NoDisplay)).ends_with("Screens:\n  none. There is no display here."));
+        assert!(
+            as_text(&devices(), &Err(NoDisplay)).ends_with("Screens:\n  none. There is no display here.")
+        );
         let json: serde_json::Value = serde_json::from_str(&as_json(&devices(), &Err(NoDisplay))).unwrap();
         assert_eq!(json["screens"], serde_json::json!([]));
     }

@@ -213,6 +213,7 @@ impl Session {
             }
             Event::Remote(remote) => self.handle_remote(now, remote),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
+            Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
             Event::FirstPicture => self.say("Their picture is here."),
             Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
@@ -226,7 +227,11 @@ impl Session {
             },
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
-            Event::Picture(_) | Event::Devices(_) | Event::Muted { .. } | Event::Levels { .. } => {}
+            Event::Picture(_)
+            | Event::Devices(_)
+            | Event::Muted { .. }
+            | Event::SpeaksWhileMuted
+            | Event::Levels { .. } => {}
         }
     }
 
@@ -404,6 +409,15 @@ impl Session {
         }
         self.failures.retain(|(failed, _)| *failed != kind);
         self.failures.push((kind, error));
+    }
+
+    /// Nothing stands in for a device that the command line names, but while it is away for a moment.
+    fn handle_missing(&mut self, now: Instant, kind: DeviceKind, name: &str) {
+        if self.wishes.named_devices.contains(&kind) && !self.opened.contains(&kind) {
+            self.handle_failed(now, kind, DeviceError::NotFound(kind));
+        } else if matches!(self.phase, Phase::Running(_)) {
+            self.say(&format!("“{name}” is not connected. Another {kind} is used until it is."));
+        }
     }
 
     fn leave(&mut self, now: Instant, exit: Exit) {

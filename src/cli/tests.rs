@@ -240,6 +240,18 @@ fn only_a_device_that_was_named_and_never_ran_ends_the_call() {
 }
 
 #[test]
+fn nothing_stands_in_for_a_device_that_was_named() {
+    let missing = || Event::Missing { kind: DeviceKind::Speaker, name: "Headset".into() };
+    let wishes = || Wishes { named_devices: vec![DeviceKind::Speaker], ..Wishes::default() };
+    assert_eq!(Scene::caller_in_call(wishes()).event(missing()).outputs(), "say, Quit");
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(
+        scene.event(missing()).said(),
+        "“Headset” is not connected. Another speaker is used until it is."
+    );
+}
+
+#[test]
 fn the_other_side_is_told_once_its_devices_have_opened() {
     let remote = |camera_stopped| {
         Event::Remote(RemotePeer { name: "Ann".into(), microphone_muted: false, camera_stopped })

@@ -8,6 +8,7 @@ pub mod camera;
 mod choose;
 mod limit;
 mod pace;
+pub mod priority;
 mod screen;
 mod sound;
 
@@ -89,6 +90,10 @@ pub trait AudioSource: Send {
     /// of its first sample, or `None` if there was not enough in that time.
     fn read(&mut self, block: &mut [f32], timeout: Duration) -> Result<Option<Instant>, DeviceError>;
     fn name(&self) -> &str;
+    /// The same choice means another device now (the system's default changed, a missing one is back): open anew.
+    fn is_outdated(&self) -> bool {
+        false
+    }
 }
 
 /// A speaker that runs: mono, 48 kHz.
@@ -102,6 +107,10 @@ pub trait AudioSink: Send {
     /// Takes 10 ms of what was really played, in order, for the echo canceller; `None` if there is none yet.
     fn played(&mut self, block: &mut [f32]) -> Option<()>;
     fn name(&self) -> &str;
+    /// As with [`AudioSource::is_outdated`].
+    fn is_outdated(&self) -> bool {
+        false
+    }
 }
 
 /// Opens a camera; waits at most a few seconds.

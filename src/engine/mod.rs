@@ -105,6 +105,11 @@ pub enum Event {
         name: String,
         picture: Option<(Resolution, f64)>,
     },
+    /// The chosen device of this name is not there; the system's stands in until it is, and opens next.
+    Missing {
+        kind: DeviceKind,
+        name: String,
+    },
     /// A device does not run; it is tried again as long as it is wanted.
     Failed {
         kind: DeviceKind,
@@ -115,6 +120,8 @@ pub enum Event {
         microphone: bool,
         camera: bool,
     },
+    /// Somebody speaks while the microphone is muted; said once in a while.
+    SpeaksWhileMuted,
     /// Loudness, 0.0 to 1.0.
     Levels {
         microphone: f32,

@@ -457,7 +457,10 @@ impl Task {
         let runs = match &event {
             MediaEvent::Opened { kind, .. } => Some((*kind, true)),
             MediaEvent::Failed { kind, .. } | MediaEvent::Stopped { kind, .. } => Some((*kind, false)),
-            MediaEvent::MicrophoneLevel(_) | MediaEvent::NeedsKeyframe(_) => None,
+            MediaEvent::Missing { .. }
+            | MediaEvent::MicrophoneLevel(_)
+            | MediaEvent::SpeaksWhileMuted
+            | MediaEvent::NeedsKeyframe(_) => None,
         };
         match event {
             MediaEvent::Opened { kind, name, picture } => {
@@ -468,6 +471,13 @@ impl Task {
                 tracing::info!(%kind, %error, "device");
                 self.face.tell(Event::Failed { kind, error });
             }
+            MediaEvent::Missing { kind, name } => {
+                tracing::info!(%kind, name, "the chosen device is missing; another one stands in");
+                self.face.tell(Event::Missing { kind, name });
+            }
+            // On its way here the microphone may have been unmuted.
+            MediaEvent::SpeaksWhileMuted if !self.microphone_muted => {}
+            MediaEvent::SpeaksWhileMuted => self.face.tell(Event::SpeaksWhileMuted),
             MediaEvent::MicrophoneLevel(level) => {
                 self.microphone_level = level;
                 self.tell_levels();

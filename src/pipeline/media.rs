@@ -24,6 +24,7 @@ use crate::device::{
 };
 use crate::frame::RtpPacket;
 use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
+use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use crossbeam_channel::Sender;
@@ -148,8 +149,8 @@ impl Media {
     pub fn set_microphone(&self, choice: MicrophoneChoice) {
         self.shared.microphone.wish.change(|wish| wish.choice = choice);
     }
-    pub fn set_noise_suppression(&self, on: bool) {
-        self.shared.microphone.wish.change(|wish| wish.settings.noise_suppression = on);
+    pub fn set_noise_suppression(&self, level: NoiseSuppression) {
+        self.shared.microphone.wish.change(|wish| wish.settings.noise_suppression = level);
     }
     pub fn set_automatic_gain(&self, on: bool) {
         self.shared.microphone.wish.change(|wish| wish.settings.automatic_gain = on);

@@ -11,7 +11,7 @@ use super::shown::Shown;
 use super::theme;
 use super::video::{self, VideoPainter};
 use super::view::{Act, Offer, Overlay, Scene, Screen, View};
-use super::widgets::Toasts;
+use super::widgets::{ToastButton, Toasts};
 use super::window::{StartAction, WindowOptions};
 use super::wording;
 use crate::device::DeviceKind;
@@ -61,6 +61,8 @@ pub struct App {
 }
 
 impl App {
+    /// The button of the message that you are muted.
+    const UNMUTE: ToastButton = ToastButton { label: "Unmute", key: "M" };
     /// How long a closing window waits for the engine to say bye.
     const FAREWELL: Duration = Duration::from_millis(800);
     /// How often a window with a courier looks into its inbox, until the call is up.
@@ -134,6 +136,8 @@ impl App {
                 Effect::CopyCode => self.hand_out_code(),
                 Effect::RemotePicture(picture) => self.show_remote(picture),
                 Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
+                Effect::MutedHint(true) => self.toasts.add_with(wording::MUTED, Self::UNMUTE, now),
+                Effect::MutedHint(false) => self.toasts.remove(wording::MUTED),
                 Effect::ClearField => {
                     self.view.field.clear();
                     self.view.offer = None;
@@ -390,7 +394,9 @@ impl App {
             // What was asked about is over.
             Overlay::ConfirmCancel => scene.view.overlay = Overlay::None,
         }
-        self.toasts.show(ui, now);
+        if self.toasts.show(ui, now) == Some(Self::UNMUTE) {
+            acts.push(Act::ToggleMicrophone);
+        }
         self.view.typing = ui.ctx().text_edit_focused();
         let copied = self.view.copied.map(|(_, at)| now.saturating_duration_since(at));
         if let Some(left) = copied.and_then(|since| View::COPIED.checked_sub(since)) {

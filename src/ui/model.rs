@@ -96,6 +96,8 @@ pub enum Effect {
     /// From here on the peer's pictures come from there.
     RemotePicture(Option<PictureHandle>),
     Toast(Tone, String),
+    /// You talk to nobody: say so, or no longer.
+    MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
     /// Nothing of an earlier call may show in the window.
@@ -177,12 +179,20 @@ impl Model {
                 Vec::new()
             }
             Event::Opened { kind, name, picture } => self.device_runs(kind, name, picture),
+            Event::Missing { kind, name } => vec![Effect::Toast(
+                Tone::Plain,
+                format!("“{name}” is not connected. Another {kind} is used until it is."),
+            )],
             Event::Failed { kind, error } => self.device_failed(kind, error),
             Event::Muted { microphone, camera } => {
                 self.microphone_muted = microphone;
                 self.camera_stopped = camera;
-                Vec::new()
+                if microphone { Vec::new() } else { vec![Effect::MutedHint(false)] }
             }
+            Event::SpeaksWhileMuted if self.microphone_muted && self.call.in_call() => {
+                vec![Effect::MutedHint(true)]
+            }
+            Event::SpeaksWhileMuted => Vec::new(),
             Event::Levels { microphone, remote } => {
                 self.microphone_level = microphone;
                 self.remote_level = remote;

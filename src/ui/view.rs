@@ -140,6 +140,8 @@ impl View {
     const DECLINED: usize = 8;
     /// In full screen the controls go away after this long.
     pub const REST: Duration = Duration::from_secs(3);
+    /// And this long it takes them.
+    pub const FADE: Duration = Duration::from_millis(300);
 
     pub fn new(now: Instant) -> Self {
         Self {

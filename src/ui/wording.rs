@@ -5,6 +5,9 @@ use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason};
 use std::time::Duration;
 
+/// For who talks into a muted microphone; its button and M unmute.
+pub const MUTED: &str = "You are muted. Nobody hears you.";
+
 /// `4:05`, `1:02:09`.
 pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();

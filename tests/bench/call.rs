@@ -153,9 +153,8 @@ fn main() {
         [0, 1].map(|i| part[i] / whole[i])
     };
     let sync = [0, 1].map(|i| after[i].pointer("/peers/0/inbound/video/syncOffsetMs").cloned());
-    let glass = |stats: &[Value; 2]| {
-        [0, 1].map(|i| stats[i].pointer("/peers/0/inbound/video/glassToGlass").cloned())
-    };
+    let glass =
+        |stats: &[Value; 2]| [0, 1].map(|i| stats[i].pointer("/peers/0/inbound/video/glassToGlass").cloned());
     let cpu = per_second("/process/cpuSeconds", 100.0);
     let mut sorted = waits.clone();
     sorted.sort_by(f64::total_cmp);

@@ -18,6 +18,7 @@ use twocan::device::camera::pattern::Painter;
 use twocan::frame::{FramePool, I420, RawFrame, RtpPacket};
 use twocan::pipeline::voice::{VoiceProcessor, VoiceSettings};
 use twocan::rtp::VideoAssembler;
+use twocan::settings::NoiseSuppression;
 use twocan::units::{Bitrate, Resolution};
 
 const PICTURES: u32 = 150;
@@ -124,7 +125,7 @@ fn sound() {
         pcm.clear();
         decoder.decode(&packet, &mut pcm).unwrap();
     });
-    let settings = VoiceSettings { noise_suppression: true, automatic_gain: true };
+    let settings = VoiceSettings { noise_suppression: NoiseSuppression::High, automatic_gain: true };
     let mut voice = VoiceProcessor::new(settings);
     let (mut heard, mut sent) = ([0.0; BLOCK], [0.0; BLOCK]);
     heard.copy_from_slice(&tone[..BLOCK]);

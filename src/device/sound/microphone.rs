@@ -5,10 +5,12 @@
 //! ```
 //! The callback neither waits nor allocates; a ring that is full loses its sample. `read` runs on the media thread.
 
+use super::follow::Follow;
 use super::format::{self, Voiced};
 use super::health::{Health, Watch};
-use super::host::{self, Running};
+use super::host::{self, Running, Wanted};
 use super::resample::Resampler;
+use super::seam::Seam;
 use crate::codec::SAMPLE_RATE;
 use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSource, DeviceError, DeviceKind};
@@ -45,20 +47,22 @@ pub(super) struct Microphone {
     stamps: Consumer<Stamp>,
     health: Arc<Health>,
     watch: Watch,
+    follow: Follow,
     clock: SampleClock,
     resampler: Resampler,
+    /// Sound begins softly, also where another microphone takes over.
+    seam: Seam,
     ready: VecDeque<f32>,
     /// Number of samples taken out of the ring.
     taken: u64,
 }
 
 impl Microphone {
-    /// `None`: the system's own choice.
-    pub fn open(wanted: Option<String>) -> Result<Self, DeviceError> {
-        within(OPEN_LIMIT, KIND, move || Self::start(wanted.as_deref()))
+    pub fn open(wanted: Wanted) -> Result<Self, DeviceError> {
+        within(OPEN_LIMIT, KIND, move || Self::start(&wanted))
     }
 
-    fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {
+    fn start(wanted: &Wanted) -> Result<Self, DeviceError> {
         let fail = |error: cpal::Error| host::device_error(KIND, &error);
         let (name, device) = host::device(KIND, wanted)?;
         let (config, sample_format, sizes) = host::config(KIND, &device).map_err(fail)?;
@@ -93,8 +97,10 @@ impl Microphone {
             stamps,
             health,
             watch: Watch::new(KIND, Instant::now()),
+            follow: Follow::start(KIND, wanted, device.id().ok()),
             clock: SampleClock::default(),
             resampler,
+            seam: Seam::new(SAMPLE_RATE),
             ready: VecDeque::new(),
             taken: 0,
         })
@@ -136,6 +142,7 @@ impl AudioSource for Microphone {
                 let behind = self.resampler.held() + self.ready.len() as f64 * ratio;
                 let captured_at = self.clock.time_of(self.taken as f64 - behind, self.rate).unwrap_or(now);
                 super::take_block(&mut self.ready, block);
+                block.iter_mut().for_each(|sample| *sample = self.seam.next(Some(*sample)));
                 return Ok(Some(captured_at.min(now)));
             }
             self.watch.check(&self.health, now)?;
@@ -152,6 +159,10 @@ impl AudioSource for Microphone {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.follow.is_outdated()
     }
 }
 

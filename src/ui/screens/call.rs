@@ -32,24 +32,31 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let controls = controls_show(ui, scene);
     their_picture(ui, scene, stage);
     own_picture(ui, scene, stage);
-    if controls {
-        top(ui, scene, stage);
-    }
+    // They fade, all at once; a control that is about to go still works.
+    ui.scope(|ui| {
+        ui.multiply_opacity(controls);
+        if controls > 0.0 {
+            top(ui, scene, stage);
+        }
+    });
     banner(ui, scene, stage);
     if scene.view.statistics {
         statistics::show(ui, scene, stage);
     }
-    if controls {
-        muted_hint(ui, scene, stage);
-        control_bar(ui, scene, stage);
+    if controls > 0.0 {
+        ui.scope(|ui| {
+            ui.multiply_opacity(controls);
+            control_bar(ui, scene, stage);
+        });
     } else {
         ui.ctx().set_cursor_icon(CursorIcon::None);
     }
     tick(ui, scene);
 }
 
-/// In full screen the controls go when nothing has stirred for a while.
-fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> bool {
+/// How much of the controls shows, 0.0 to 1.0: in full screen they fade when nothing has stirred for a while, and are
+/// there at once when something does.
+fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> f32 {
     let stirred = ui.input(|input| {
         input.pointer.delta() != egui::Vec2::ZERO || input.pointer.any_down() || !input.keys_down.is_empty()
     });
@@ -57,13 +64,21 @@ fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> bool {
         scene.view.stirred = scene.now;
     }
     if !scene.view.fullscreen || scene.view.overlay != Overlay::None {
-        return true;
+        return 1.0;
     }
     let rest = scene.now.saturating_duration_since(scene.view.stirred);
-    if rest < View::REST {
-        ui.ctx().request_repaint_after(View::REST - rest + Duration::from_millis(1));
+    if let Some(left) = View::REST.checked_sub(rest) {
+        ui.ctx().request_repaint_after(left + Duration::from_millis(1));
+        return 1.0;
     }
-    rest < View::REST
+    // Without a GPU each step of a fade costs too much: there nothing moves.
+    let fade = if ui.style().animation_time > 0.0 { View::FADE } else { Duration::ZERO };
+    let left = (View::REST + fade).saturating_sub(rest);
+    if left.is_zero() {
+        return 0.0;
+    }
+    ui.ctx().request_repaint();
+    left.as_secs_f32() / fade.as_secs_f32()
 }
 
 /// The timer and the count-down move once a second.
@@ -243,22 +258,6 @@ fn banner(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
     let bottom = stage.bottom() - BAR.y - 2.0 * MARGIN;
     rescue::show(ui, scene, stage, stage.top() + 152.0, bottom);
-}
-
-/// Whoever talks while muted is told.
-fn muted_hint(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
-    if scene.model.microphone_muted && widgets::speaks(scene.model.microphone_level) {
-        // Under the line about the connection, where there is one.
-        let top = if matches!(scene.model.call, CallState::Reconnecting { .. }) { 152.0 } else { 84.0 };
-        pill(
-            ui,
-            stage,
-            stage.top() + top,
-            icons::MIC_OFF,
-            DARK.trouble,
-            "You are muted. Press M to be heard.",
-        );
-    }
 }
 
 fn pill(ui: &mut Ui, stage: Rect, top: f32, icon: Icon, color: Color32, words: &str) {

@@ -6,7 +6,7 @@ use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
-use crate::settings::{Settings, Theme};
+use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
 use crate::ui::window::{Courier, StartAction, WindowOptions};
@@ -177,8 +177,37 @@ fn mute_and_camera_by_button_and_key() {
     rig.click("Turn camera on");
     rig.key(Key::V);
     assert_eq!(asked(&mut rig), ["mute false", "stop camera false", "stop camera false"]);
-    rig.say(Event::Levels { microphone: 0.3, remote: 0.0 });
-    assert!(rig.shows("You are muted."));
+}
+
+#[test]
+fn who_talks_while_muted_is_told_and_can_unmute_there() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(Event::SpeaksWhileMuted);
+    assert!(!rig.shows("You are muted."), "the microphone was open by then");
+    rig.say(Event::Muted { microphone: true, camera: false });
+    assert!(!rig.shows("You are muted."), "nobody has spoken");
+    rig.say(Event::SpeaksWhileMuted);
+    assert!(rig.shows("You are muted. Nobody hears you."));
+    rig.click("Unmute");
+    assert_eq!(asked(&mut rig), ["mute false"]);
+    rig.say(Event::Muted { microphone: false, camera: false });
+    assert!(!rig.shows("You are muted."), "it goes with its reason");
+    rig.say(Event::Muted { microphone: true, camera: false });
+    rig.say(Event::SpeaksWhileMuted);
+    rig.key(Key::M);
+    assert_eq!(asked(&mut rig), ["mute false"]);
+    rig.wait(Duration::from_secs(9));
+    assert!(!rig.shows("You are muted."), "it does not stay for ever");
+}
+
+#[test]
+fn a_chosen_device_that_is_missing_is_named() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(Event::Missing { kind: DeviceKind::Speaker, name: "Headset".into() });
+    rig.say(Event::Opened { kind: DeviceKind::Speaker, name: "Built-in".into(), picture: None });
+    assert!(rig.shows("“Headset” is not connected. Another speaker is used until it is."));
 }
 
 #[test]
@@ -307,11 +336,13 @@ fn settings_take_effect_and_are_remembered() {
     });
     rig.click("Settings");
     rig.scroll(-200.0);
-    for switch in ["Mirror my picture", "Noise suppression", "Automatic gain"] {
+    for switch in ["Mirror my picture", "Automatic gain"] {
         rig.harness.get_by_role_and_label(Role::Switch, switch).click();
         rig.settle();
     }
-    for (picker, choice) in [("Size", "640 × 360"), ("Pictures a second", "15"), ("Theme", "Light")] {
+    for (picker, choice) in
+        [("Size", "640 × 360"), ("Pictures a second", "15"), ("Noise suppression", "Low"), ("Theme", "Light")]
+    {
         if picker == "Theme" {
             rig.scroll(-4000.0);
         }
@@ -326,7 +357,7 @@ fn settings_take_effect_and_are_remembered() {
     let want = Settings {
         name: "Bo".into(),
         theme: Theme::Light,
-        noise_suppression: false,
+        noise_suppression: NoiseSuppression::Low,
         automatic_gain: false,
         mirror_self: false,
         width: 640,
@@ -398,6 +429,14 @@ fn keys_of_the_call() {
     assert!(rig.shows("Leave full screen"));
     rig.wait(Duration::from_secs(4));
     assert!(!rig.shows("Leave full screen"), "the controls rest");
+    // With a GPU they fade, and are there until they are gone.
+    rig.harness.ctx.all_styles_mut(|style| style.animation_time = 0.1);
+    rig.key(Key::P);
+    rig.wait(Duration::from_millis(3150));
+    assert!(rig.shows("Leave full screen"), "half gone");
+    rig.wait(Duration::from_millis(200));
+    assert!(!rig.shows("Leave full screen"), "gone");
+    rig.key(Key::P);
     rig.key(Key::Escape);
     assert!(rig.shows("Full screen") && rig.shows("Hang up"));
     rig.key(Key::Z);
