@@ -259,7 +259,7 @@ mod tests {
                     seed ^= seed << 13;
                     seed ^= seed >> 7;
                     seed ^= seed << 17;
-                    if seed % 3 == 0 { 0 } else { (seed >> 32) as u8 }
+                    if seed.is_multiple_of(3) { 0 } else { (seed >> 32) as u8 }
                 })
                 .collect();
             seed = seed.wrapping_add(0x1234_5677);

@@ -212,7 +212,8 @@ impl Run {
             {
                 credit -= packet.payload.len() as f64;
                 figures.packets += 1;
-                if !forth.next(&path) && !(disposable && self.lose_disposable && ms > 1000) {
+                let cut = disposable && self.lose_disposable && ms > 1000;
+                if !forth.next(&path) && !cut {
                     under_way.push((ms + one_way, packet));
                 }
             }
