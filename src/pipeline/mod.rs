@@ -9,6 +9,7 @@ pub mod ladder;
 mod media;
 mod meter;
 mod mix;
+mod mute;
 mod pairing;
 mod receive_audio;
 mod receive_video;

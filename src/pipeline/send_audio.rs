@@ -2,12 +2,13 @@
 //! measures, encodes 20 ms and hands the packet to every peer.
 //!
 //! Without a peer (the lobby) it only measures the level. Muted, all goes on but the sending, so that the echo
-//! canceller knows the room when the microphone comes back.
+//! canceller knows the room when the microphone comes back (see `mute`).
 
 use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
 use super::meter::{Level, loudness, rms};
+use super::mute::Mute;
 use super::pairing::Pairing;
 use super::voice::{VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
@@ -180,6 +181,7 @@ struct Sending {
     /// Position in the stream of the next sample, and when it is due by the count.
     position: u64,
     expected_at: Option<Instant>,
+    mute: Mute,
     level: Level,
     told_level: f32,
     told_at: Option<Instant>,
@@ -196,6 +198,7 @@ impl Sending {
             packet_at: None,
             position: 0,
             expected_at: None,
+            mute: Mute::default(),
             level: Level::default(),
             told_level: 0.0,
             told_at: None,
@@ -255,8 +258,10 @@ impl Sending {
         self.tell_level(&block, captured_at, events);
         self.count(captured_at);
         if wish.muted {
-            self.packet.clear();
             link.out.set_level(0.0);
+        }
+        if !self.mute.admit(wish.muted, &mut block) {
+            self.packet.clear();
             return;
         }
         if self.packet.is_empty() {
@@ -264,7 +269,8 @@ impl Sending {
         }
         self.packet.extend_from_slice(&block);
         if self.packet.len() == PACKET {
-            self.send(link);
+            let silent = self.send(link);
+            self.mute.encoded(silent);
             self.packet.clear();
         }
     }
@@ -289,7 +295,8 @@ impl Sending {
         self.position += BLOCK as u64;
     }
 
-    fn send(&mut self, link: &MicrophoneLink) {
+    /// Encodes the packet and hands it out. True if nothing more needs to be said while nobody speaks.
+    fn send(&mut self, link: &MicrophoneLink) -> bool {
         let level = rms(&self.packet);
         link.out.set_level(level);
         if self.encoder.is_none() {
@@ -298,7 +305,7 @@ impl Sending {
                 Err(error) => tracing::error!(%error, "there is no voice encoder"),
             }
         }
-        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return };
+        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return true };
         let loss = link.out.worst_loss();
         if (loss - self.loss).abs() > 0.005 {
             self.loss = loss;
@@ -311,12 +318,13 @@ impl Sending {
                 position: self.position - PACKET as u64,
                 level: loudness(level),
             }),
-            Ok(None) => {} // nobody speaks
+            Ok(None) => return true, // nobody speaks, and the other side knows
             Err(error) => {
                 tracing::error!(%error, "the voice encoder failed; the next packet gets a new one");
                 self.encoder = None;
             }
         }
+        false
     }
 
     fn tell_level(&mut self, block: &[f32], now: Instant, events: &Events) {

@@ -1,5 +1,6 @@
 //! Our [`Estimator`] behind webrtc's trait: the feedback about each packet in, what may be sent out.
 
+use crate::codec::opus::VOICE_RATE;
 use crate::net::NetEvent;
 use crate::net::monitor::Monitor;
 use crate::rate::{Estimator, PacketReport};
@@ -45,7 +46,8 @@ impl Estimate {
         let change = self.target.bps().abs_diff(self.told.bps());
         if change as f64 > self.told.bps() as f64 * NEWS {
             self.told = self.target;
-            let rest = Bitrate::from_bps(self.target.bps().saturating_sub(AUDIO.bps()));
+            let copies = VOICE_RATE.bps() * self.monitor.voice_copies() as u64;
+            let rest = Bitrate::from_bps(self.target.bps().saturating_sub(AUDIO.bps() + copies));
             let video = rest.scaled(PAYLOAD_SHARE);
             self.monitor.set_estimate(self.target, video);
             self.monitor.tell(NetEvent::VideoTarget(video));
