@@ -80,6 +80,9 @@ pub struct InboundAudio {
     pub packets_received: u64,
     pub packets_lost: i64,
     pub packets_discarded: u64,
+    /// Copies of packets within later ones, and those of them that were not needed.
+    pub fec_packets_received: u64,
+    pub fec_packets_discarded: u64,
     pub bytes_received: u64,
     pub jitter: f64,
     pub jitter_buffer_delay: f64,

@@ -89,7 +89,7 @@ pub enum NetEvent {
     KeyframeWanted,
     /// What the encoder may use now: the estimate less audio and overhead.
     VideoTarget(Bitrate),
-    /// Share of our audio packets that the receiver misses, 0.0 to 1.0.
+    /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
     /// This computer has no address to send from, or has one again.

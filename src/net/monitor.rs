@@ -4,8 +4,10 @@
 use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::{Link, NetEvent};
+use crate::codec::opus::VOICE_RATE;
 use crate::ports::{Inlet, SenderReport};
 use crate::rate::{Estimator, Pacer};
+use crate::rtp::VoiceProtection;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
 use rtc::interceptor::TaggedPacket;
@@ -39,6 +41,7 @@ pub(super) struct Monitor {
     events: mpsc::Sender<NetEvent>,
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
+    red_payload_type: AtomicU8,
     pacer: Mutex<Pacer<TaggedPacket>>,
     estimator: Mutex<Estimator>,
     inlet: Mutex<Option<Inlet>>,
@@ -63,6 +66,7 @@ struct State {
     /// SSRC of our retransmissions.
     local_rtx: Option<u32>,
     round_trip: Option<Duration>,
+    protection: VoiceProtection,
     estimate: Bitrate,
     video_target: Bitrate,
 }
@@ -121,6 +125,7 @@ impl Monitor {
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
+            red_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             pacer: Mutex::new(Pacer::new(intercept::FIRST_PACE)),
             estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
@@ -190,6 +195,21 @@ impl Monitor {
     pub fn payload_type(&self, kind: MediaKind) -> Option<u8> {
         let payload_type = self.payload_type_cell(kind).load(Ordering::Relaxed);
         (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
+    }
+
+    /// For sound with copies; `None` if the other side does not take them.
+    pub fn set_red(&self, payload_type: Option<u8>) {
+        self.red_payload_type.store(payload_type.unwrap_or(NO_PAYLOAD_TYPE), Ordering::Relaxed);
+    }
+    pub fn red(&self) -> Option<u8> {
+        let payload_type = self.red_payload_type.load(Ordering::Relaxed);
+        (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
+    }
+
+    /// How many packets of sound each packet repeats now.
+    pub fn voice_copies(&self) -> usize {
+        let state = self.state();
+        if self.red().is_some() { state.protection.depth(state.estimate, VOICE_RATE) } else { 0 }
     }
 
     /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
@@ -358,7 +378,11 @@ impl Monitor {
                 self.estimator().handle_receiver_report(now, fraction);
             }
             if kind == MediaKind::Audio {
-                self.tell(NetEvent::AudioLoss(fraction as f32));
+                let mut state = self.state();
+                state.protection.handle_report(fraction, block.last_sequence_number);
+                let loss = state.protection.loss() as f32;
+                drop(state);
+                self.tell(NetEvent::AudioLoss(loss));
             }
         }
     }

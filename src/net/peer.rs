@@ -13,6 +13,7 @@ use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use rtc::statistics::report::RTCStatsReportEntry;
 use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
@@ -301,14 +302,21 @@ impl Peer {
     /// Both descriptions are there: which payload types are ours, and the candidates that came early.
     async fn negotiated(&self) -> Result<(), NetError> {
         for (kind, sender) in &self.senders {
-            let wanted = match kind {
-                MediaKind::Audio => "audio/opus",
-                MediaKind::Video => "video/h264",
-            };
-            let parameters = sender.get_parameters().await.map_err(internal)?.rtp_parameters;
-            let codec =
-                parameters.codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(wanted));
-            self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+            let codecs = sender.get_parameters().await.map_err(internal)?.rtp_parameters.codecs;
+            match kind {
+                MediaKind::Audio => {
+                    let (opus, red) = media::sound(&codecs);
+                    self.monitor.set_payload_type(*kind, opus);
+                    self.monitor.set_red(red);
+                }
+                MediaKind::Video => {
+                    let wanted = |codec: &&RTCRtpCodecParameters| {
+                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
+                    };
+                    let codec = codecs.iter().find(wanted);
+                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                }
+            }
         }
         let local = self.connection.local_description().await;
         let remote = self.connection.remote_description().await;

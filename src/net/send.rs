@@ -1,5 +1,7 @@
 //! From the outlet of the encoders to webrtc's tracks: two tasks that make RTP packets of what they are handed.
 //!
+//! Sound repeats its last packets within the next ones while the receiver reports losses ([`Monitor::voice_copies`]).
+//!
 //! Video is admitted frame by frame, before it has sequence numbers: a frame that would wait too long in the pacer
 //! is left out whole, and so is everything up to the next keyframe; before it comes to that, pictures that no other
 //! is predicted from are left out alone. Dropped later, it would be a gap that the other side asks for again.
@@ -8,6 +10,7 @@ use super::NetEvent;
 use super::monitor::Monitor;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::rate::Admission;
+use crate::rtp::red::RedEncoder;
 use crate::units::MediaKind;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
@@ -68,16 +71,22 @@ pub(super) async fn audio(
     let ssrc = monitor.ssrcs.audio;
     let mut stream = Stream { track, ssrc, sequence: ssrc as u16 };
     let mut expected = None;
+    let mut copies = RedEncoder::default();
     while let Some(packet) = packets.recv().await {
         // Kept up even before the other side is there: the clock has settled when it comes.
         let timestamp = monitor.clock.audio_time(packet.position, packet.captured_at);
         if !monitor.may_send_sound(Instant::now()) {
             continue;
         }
-        let Some(payload_type) = monitor.payload_type(MediaKind::Audio) else { continue };
+        let Some(opus) = monitor.payload_type(MediaKind::Audio) else { continue };
         // The marker says that sound begins after a silence that was not sent (RFC 7587, RFC 3551).
         let marker = expected.is_some_and(|expected| packet.position > expected);
-        stream.write(payload_type, timestamp, marker, packet.data).await;
+        let repeated = copies.encode(timestamp, &packet.data, opus, monitor.voice_copies());
+        let (payload_type, payload) = match (monitor.red(), repeated) {
+            (Some(red), Some(repeated)) => (red, repeated),
+            _ => (opus, packet.data),
+        };
+        stream.write(payload_type, timestamp, marker, payload).await;
         expected = Some(packet.position + crate::net::media::AUDIO_CLOCK as u64 / 50);
     }
 }

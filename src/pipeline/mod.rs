@@ -12,6 +12,7 @@ pub mod ladder;
 mod media;
 mod meter;
 mod mix;
+mod mute;
 mod muted;
 mod pairing;
 mod receive_audio;

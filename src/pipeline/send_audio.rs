@@ -2,13 +2,14 @@
 //! measures, encodes 20 ms and hands the packet to every peer.
 //!
 //! Without a peer (the lobby) it only measures the level. Muted, all goes on but the sending, so that the echo
-//! canceller knows the room when the microphone comes back.
+//! canceller knows the room when the microphone comes back (see `mute`).
 
 use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
 use super::fade::Fade;
 use super::meter::{Level, loudness, rms};
+use super::mute::Mute;
 use super::muted::MutedTalk;
 use super::stand_in::{self, Loss};
 use super::voice::{EchoStats, VoiceProcessor, VoiceSettings};
@@ -194,6 +195,7 @@ struct Sending {
     /// Position in the stream of the next sample, and when it is due by the count.
     position: u64,
     expected_at: Option<Instant>,
+    mute: Mute,
     level: Level,
     told_level: f32,
     told_at: Option<Instant>,
@@ -211,6 +213,7 @@ impl Sending {
             packet_at: None,
             position: 0,
             expected_at: None,
+            mute: Mute::default(),
             level: Level::default(),
             told_level: 0.0,
             told_at: None,
@@ -300,8 +303,10 @@ impl Sending {
             events.send(MediaEvent::SpeaksWhileMuted);
         }
         if wish.muted {
-            self.packet.clear();
             link.out.set_level(0.0);
+        }
+        if !self.mute.admit(wish.muted, &mut block) {
+            self.packet.clear();
             return;
         }
         if self.packet.is_empty() {
@@ -309,7 +314,8 @@ impl Sending {
         }
         self.packet.extend_from_slice(&block);
         if self.packet.len() == PACKET {
-            self.send(link);
+            let silent = self.send(link);
+            self.mute.encoded(silent);
             self.packet.clear();
         }
     }
@@ -334,7 +340,8 @@ impl Sending {
         self.position += BLOCK as u64;
     }
 
-    fn send(&mut self, link: &MicrophoneLink) {
+    /// Encodes the packet and hands it out. True if nothing more needs to be said while nobody speaks.
+    fn send(&mut self, link: &MicrophoneLink) -> bool {
         let level = rms(&self.packet);
         link.out.set_level(level);
         link.out.set_echo(self.voice.as_ref().map_or_else(EchoStats::default, VoiceProcessor::echo));
@@ -344,7 +351,7 @@ impl Sending {
                 Err(error) => tracing::error!(%error, "there is no voice encoder"),
             }
         }
-        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return };
+        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return true };
         let loss = link.out.worst_loss();
         if (loss - self.loss).abs() > 0.005 {
             self.loss = loss;
@@ -357,12 +364,13 @@ impl Sending {
                 position: self.position - PACKET as u64,
                 level: loudness(level),
             }),
-            Ok(None) => {} // nobody speaks
+            Ok(None) => return true, // nobody speaks, and the other side knows
             Err(error) => {
                 tracing::error!(%error, "the voice encoder failed; the next packet gets a new one");
                 self.encoder = None;
             }
         }
+        false
     }
 
     fn tell_level(&mut self, block: &[f32], now: Instant, events: &Events) {

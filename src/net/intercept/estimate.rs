@@ -3,6 +3,7 @@
 //! (webrtc's own TWCC sender passes by every stream but the tracks').
 
 use super::{OVERHEAD, queues};
+use crate::codec::opus::VOICE_RATE;
 use crate::net::NetEvent;
 use crate::net::monitor::Monitor;
 use crate::rate::{Estimator, History};
@@ -94,7 +95,8 @@ impl Estimate {
             let estimator = self.monitor.estimator();
             (estimator.target(now), estimator.window(now), estimator.silence(now))
         };
-        let rest = Bitrate::from_bps(target.bps().saturating_sub(AUDIO.bps()));
+        let copies = VOICE_RATE.bps() * self.monitor.voice_copies() as u64;
+        let rest = Bitrate::from_bps(target.bps().saturating_sub(AUDIO.bps() + copies));
         let video = rest.scaled(PAYLOAD_SHARE);
         let settled = self.first_sent.is_some_and(|first| now >= first + FIRST_WORD);
         if settled || window.is_some() {
