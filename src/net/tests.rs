@@ -472,7 +472,9 @@ async fn sound_over_a_bad_path(alter: impl Fn(String) -> String) -> Vec<RtpPacke
     let path = Lossy::new(20).await;
     let (mut a, mut b) = exchanged(|description| {
         let Description { kind, sdp } = path.between(description);
-        assert!(sdp.0.contains("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"), "{}", sdp.0);
+        // The answer has what is left of the offer.
+        let offered = sdp.0.contains("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n");
+        assert!(kind == Kind::Reply || offered, "{}", sdp.0);
         Description { kind, sdp: Redacted(alter(sdp.0)) }
     })
     .await;

@@ -170,10 +170,12 @@ impl VideoOut {
         now_due
     }
 
-    /// A frame waits because the path is full: another one would only wait behind it, and is not made.
+    /// For each peer a frame waits because its path is full: another one would only wait behind it, and is not made.
     fn is_behind(&self) -> bool {
         let waiting = |sender: &Sender<EncodedFrame>| sender.max_capacity() - sender.capacity();
-        self.lock().outlets.iter().any(|outlet| !outlet.broken && waiting(&outlet.sender) > 0)
+        let state = self.lock();
+        let mut live = state.outlets.iter().filter(|outlet| !outlet.broken && !outlet.hidden).peekable();
+        live.peek().is_some() && live.all(|outlet| waiting(&outlet.sender) > 0)
     }
 
     fn hand_out(&self, frame: &EncodedFrame) {
@@ -364,27 +366,55 @@ mod tests {
         std::iter::from_fn(|| frames.try_recv().ok()).map(|frame| frame.keyframe).collect()
     }
 
+    /// Encodes these frames for a peer that takes each at once; which of them were keyframes.
+    fn encoded(
+        numbers: std::ops::Range<u32>,
+        start: Instant,
+        sending: &mut Sending,
+        out: &VideoOut,
+        frames: &mut tokio::sync::mpsc::Receiver<EncodedFrame>,
+    ) -> Vec<bool> {
+        numbers
+            .flat_map(|n| {
+                sending.encode(&frame(start, n), out);
+                received(frames)
+            })
+            .collect()
+    }
+
     #[test]
     fn a_new_peer_and_one_that_lost_frames_start_with_a_keyframe() {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (first, mut first_frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), first, None);
-        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
-        let got = received(&mut first_frames);
+        let got = encoded(0..10, start, &mut sending, &out, &mut first_frames);
         assert!(got[0] && !got[1..].contains(&true) && got.len() > 5, "{got:?}");
 
         let (second, mut second_frames) = tokio::sync::mpsc::channel(2);
         out.add(PeerId(2), second, None);
-        (10..20).for_each(|n| sending.encode(&frame(start, n), &out));
-        assert!(received(&mut first_frames)[0], "a new peer needs a keyframe, all get it");
+        let got = encoded(10..20, start, &mut sending, &out, &mut first_frames);
+        assert!(got[0] && got.len() == 10, "a new peer needs a keyframe, all get it");
         assert_eq!(received(&mut second_frames), [true, false], "then the queue was full");
-        (20..30).for_each(|n| sending.encode(&frame(start, n), &out));
+        encoded(20..30, start, &mut sending, &out, &mut first_frames);
         assert!(received(&mut second_frames)[0], "it goes on with a keyframe");
 
         out.remove(PeerId(1));
         drop(second_frames);
         (30..32).for_each(|n| sending.encode(&frame(start, n), &out));
         assert!(out.lock().outlets.is_empty(), "a peer that is gone is forgotten");
+    }
+
+    #[test]
+    fn no_picture_is_made_that_would_only_wait() {
+        let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
+        let (full, mut waiting) = tokio::sync::mpsc::channel(100);
+        out.add(PeerId(1), full, None);
+        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
+        assert_eq!(received(&mut waiting), [true], "one waits, and nothing is made behind it");
+        let (quick, mut quick_frames) = tokio::sync::mpsc::channel(100);
+        out.add(PeerId(2), quick, None);
+        let got = encoded(10..20, start, &mut sending, &out, &mut quick_frames);
+        assert_eq!(got.len(), 10, "a slow peer does not hold up the others");
     }
 
     #[test]
@@ -422,15 +452,13 @@ mod tests {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (sender, mut frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), sender, None);
-        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
-        assert_eq!(received(&mut frames).len(), 10);
+        assert_eq!(encoded(0..10, start, &mut sending, &out, &mut frames).len(), 10);
         out.set_view(PeerId(1), None);
         out.request_keyframe();
         (10..40).for_each(|n| sending.encode(&frame(start, n), &out));
         assert!(received(&mut frames).is_empty());
         out.set_view(PeerId(1), Some(Resolution::new(320, 180)));
-        (40..50).for_each(|n| sending.encode(&frame(start, n), &out));
-        let back = received(&mut frames);
+        let back = encoded(40..50, start, &mut sending, &out, &mut frames);
         assert!(back.len() == 10 && back[0] && !back[1..].contains(&true), "{back:?}");
     }
 
@@ -456,22 +484,24 @@ mod tests {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (sender, mut frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), sender, None);
-        for n in 0..60 {
-            out.request_keyframe();
-            sending.encode(&frame(start, n), &out);
-        }
-        let keyframes = received(&mut frames).iter().filter(|keyframe| **keyframe).count();
+        let keyframes = (0..60)
+            .flat_map(|n| {
+                out.request_keyframe();
+                encoded(n..n + 1, start, &mut sending, &out, &mut frames)
+            })
+            .filter(|keyframe| *keyframe)
+            .count();
         assert!((6..=7).contains(&keyframes), "{keyframes} in two seconds");
     }
 
     #[test]
     fn statistics_count_from_the_moment_a_peer_came() {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
-        let (sender, _frames) = tokio::sync::mpsc::channel(100);
+        let (sender, mut frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), sender.clone(), None);
-        (0..6).for_each(|n| sending.encode(&frame(start, n), &out));
+        encoded(0..6, start, &mut sending, &out, &mut frames);
         out.add(PeerId(2), sender, None);
-        (6..10).for_each(|n| sending.encode(&frame(start, n), &out));
+        encoded(6..10, start, &mut sending, &out, &mut frames);
         let mut stats = OutboundVideo::default();
         out.stats(PeerId(2), &mut stats);
         assert_eq!((stats.frames_encoded, stats.frames_sent, stats.key_frames_encoded), (4, 4, 1));

