@@ -95,6 +95,8 @@ pub struct RawFrame {
 pub struct EncodedFrame {
     pub data: Bytes,
     pub keyframe: bool,
+    /// No other picture is predicted from it: it may be left out alone.
+    pub disposable: bool,
     pub captured_at: Instant,
     pub resolution: Resolution,
 }
@@ -114,6 +116,7 @@ pub struct EncodedAudio {
 /// One received RTP packet, after decryption and with retransmissions turned back into the original.
 #[derive(Clone, Debug)]
 pub struct RtpPacket {
+    /// As negotiated; [`rtp::red::RED`](crate::rtp::red::RED) for sound with copies.
     pub payload_type: u8,
     pub marker: bool,
     pub sequence: u16,

@@ -13,7 +13,7 @@
 //!          \    /
 //!   invite room rtp rate      cores: no clock, thread, lock, socket or device; time is an argument
 //!            |
-//!   units frame ports stats   values that travel
+//!   units choice frame ports stats   values that travel
 //! ```
 //!
 //! Imports point down; `tests/architecture.rs` fails on one that points up.
@@ -23,6 +23,7 @@
 //! * **Voice out** device > ring > 10 ms blocks > echo canceller > 20 ms > Opus > RTP.
 //! * **Voice in** RTP > jitter buffer > mixer > ring > device.
 
+pub mod choice;
 pub mod frame;
 pub mod ports;
 pub mod settings;

@@ -1,6 +1,6 @@
 //! What the user chose and the program remembers between runs.
 
-use crate::device::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,40 @@ pub enum Theme {
     Light,
 }
 
+/// How much of fans, keyboards and streets is taken out of our voice. Older files say `true` or `false`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", from = "StoredSuppression")]
+pub enum NoiseSuppression {
+    Off,
+    /// For music, and where little is to be taken out.
+    Low,
+    #[default]
+    High,
+}
+
+/// What stands in a file: a word, or the switch that it once was.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredSuppression {
+    Switch(bool),
+    /// A word of a newer version is one that is not known: the default.
+    Word(String),
+}
+
+impl From<StoredSuppression> for NoiseSuppression {
+    fn from(stored: StoredSuppression) -> Self {
+        match stored {
+            StoredSuppression::Switch(false) => Self::Off,
+            StoredSuppression::Switch(true) => Self::High,
+            StoredSuppression::Word(word) => match word.as_str() {
+                "off" => Self::Off,
+                "low" => Self::Low,
+                _ => Self::High,
+            },
+        }
+    }
+}
+
 /// Everything on the settings screen. A field that is missing or unknown in the file takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,7 +78,7 @@ pub struct Settings {
     pub speaker: String,
     pub ice_servers: Vec<IceServer>,
     pub theme: Theme,
-    pub noise_suppression: bool,
+    pub noise_suppression: NoiseSuppression,
     pub automatic_gain: bool,
     /// Own picture as in a mirror; the others see it unmirrored.
     pub mirror_self: bool,
@@ -63,7 +97,7 @@ impl Default for Settings {
             speaker: String::new(),
             ice_servers: vec![IceServer::stun(IceServer::GOOGLE_STUN)],
             theme: Theme::System,
-            noise_suppression: true,
+            noise_suppression: NoiseSuppression::High,
             automatic_gain: true,
             mirror_self: true,
             width: 1280,
@@ -132,5 +166,24 @@ mod tests {
         std::fs::write(&path, r#"{"name":"Bo","from_a_newer_version":1}"#).unwrap();
         assert_eq!(Settings::load(&path).name, "Bo");
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn noise_suppression_was_a_switch_once() {
+        for (stored, meant) in [
+            ("true", NoiseSuppression::High),
+            ("false", NoiseSuppression::Off),
+            ("\"off\"", NoiseSuppression::Off),
+            ("\"low\"", NoiseSuppression::Low),
+            ("\"high\"", NoiseSuppression::High),
+            ("\"extreme\"", NoiseSuppression::High),
+        ] {
+            let file = format!(r#"{{"name":"Bo","noise_suppression":{stored},"automatic_gain":false}}"#);
+            let settings: Settings = serde_json::from_str(&file).unwrap();
+            assert_eq!((settings.noise_suppression, settings.name.as_str()), (meant, "Bo"), "{stored}");
+            assert!(!settings.automatic_gain);
+            let again: Settings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+            assert_eq!(again, settings);
+        }
     }
 }

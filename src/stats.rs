@@ -59,6 +59,18 @@ pub struct InboundVideo {
     pub key_frames_decoded: u64,
     /// Picture minus sound at the moment both are presented, in milliseconds; positive: the picture is late. Ours.
     pub sync_offset_ms: f64,
+    /// From the sender's camera to our screen. Only while pictures carry the clock that the `pattern` camera draws.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glass_to_glass: Option<GlassToGlass>,
+}
+
+/// How old the pictures of the last minute were when they were shown, in milliseconds. Ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct GlassToGlass {
+    pub p50: u32,
+    pub p95: u32,
+    /// Pictures in which the clock could be read.
+    pub count: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -68,6 +80,9 @@ pub struct InboundAudio {
     pub packets_received: u64,
     pub packets_lost: i64,
     pub packets_discarded: u64,
+    /// Copies of packets within later ones, and those of them that were not needed.
+    pub fec_packets_received: u64,
+    pub fec_packets_discarded: u64,
     pub bytes_received: u64,
     pub jitter: f64,
     pub jitter_buffer_delay: f64,
@@ -113,6 +128,12 @@ pub struct OutboundAudio {
     pub bytes_sent: u64,
     pub audio_level: f64,
     pub fraction_lost: f64,
+    /// Decibels, as W3C's media-source has them: how much quieter the speaker's echo reaches the microphone, and how
+    /// much more is taken off. Left out until an echo was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo_return_loss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo_return_loss_enhancement: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -1,13 +1,17 @@
 //! Whole engines in one process: real codes, real transport over 127.0.0.1, real codecs; a pattern and a tone for
 //! camera and microphone. What is asserted is what a face would show.
 
+#[path = "support/path.rs"]
+mod path;
+
+use path::Path;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
 use twocan::invite::Kind;
 use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
-use twocan::room::call::{CallState, EndReason};
+use twocan::room::call::{CallState, EndReason, Rescue};
 use twocan::settings::Settings;
 use twocan::units::{Redacted, Resolution};
 
@@ -77,6 +81,23 @@ impl Person {
         })
     }
 
+    fn rescue(&mut self, what: &str, is: impl Fn(Rescue) -> bool) {
+        self.hear(what, |event| match event {
+            Event::Call(CallState::Reconnecting { rescue, .. }) if is(*rescue) => Some(()),
+            _ => None,
+        });
+    }
+
+    /// Waits until pictures have come that were not there before.
+    fn sees_more(&mut self) {
+        let decoded = |event: &Event| match event {
+            Event::Stats(stats, _) => Some(stats.peers.first()?.inbound.video.frames_decoded),
+            _ => None,
+        };
+        let before = self.hear("statistics", decoded);
+        self.hear("more pictures", |event| decoded(event).filter(|now| *now > before));
+    }
+
     fn paste(&self, text: &str) {
         self.engine.send(Command::Paste(Redacted(text.into())));
     }
@@ -94,6 +115,115 @@ fn connected() -> (Person, Person) {
     ann.state("connected");
     bo.state("connected");
     (ann, bo)
+}
+
+/// In a call over a path that can be cut.
+fn connected_over(path: &Path) -> (Person, Person) {
+    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    ann.engine.send(Command::StartCall);
+    let invite = ann.code();
+    bo.paste(&path.through(0, &invite.text.0));
+    let reply = bo.code();
+    ann.paste(&path.through(1, &reply.text.0));
+    for person in [&mut ann, &mut bo] {
+        person.state("connected");
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        // The hello may come before or after it.
+        let named = |event: &Event| matches!(event, Event::Remote(remote) if !remote.name.is_empty());
+        if !person.said.iter().any(named) {
+            person.hear("name", |event| named(event).then_some(()));
+        }
+    }
+    (ann, bo)
+}
+
+#[test]
+fn a_path_that_was_cut_comes_back_by_itself() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    path.cut(true);
+    ann.state("reconnecting");
+    bo.state("reconnecting");
+    path.cut(false);
+    for person in [&mut ann, &mut bo] {
+        person.state("connected");
+        person.sees_more();
+    }
+}
+
+#[test]
+fn what_was_said_into_an_outage_arrives_when_the_path_is_back() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    path.cut(true);
+    ann.state("reconnecting");
+    ann.engine.send(Command::MuteMicrophone(true));
+    bo.rescue("outage of eight seconds", |rescue| rescue == Rescue::WaitingForInvite);
+    path.cut(false);
+    let back = Instant::now();
+    bo.remote("mute mark", |remote| remote.microphone_muted);
+    println!("said into the outage, heard {:?} after its end", back.elapsed());
+}
+
+#[test]
+fn a_side_that_changes_its_network_is_followed() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    for side in [1, 0] {
+        path.move_side(side);
+        ann.sees_more();
+        bo.sees_more();
+    }
+}
+
+#[test]
+fn fresh_codes_take_up_a_call_whose_path_is_gone() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    path.cut(true);
+    let CallState::Reconnecting { started, .. } = ann.state("reconnecting") else { unreachable!() };
+    let invite = ann.code();
+    assert_eq!(invite.kind, Kind::Invite);
+    bo.rescue("place for the invite", |rescue| rescue == Rescue::WaitingForInvite);
+    // Wrong pastes change nothing here either.
+    bo.paste("hello");
+    bo.refusal();
+    ann.paste(&invite.text.0);
+    ann.refusal();
+    bo.paste(&invite.text.0);
+    let reply = bo.code();
+    assert_eq!(reply.kind, Kind::Reply);
+    ann.paste(&reply.text.0);
+    assert_eq!(ann.state("connected"), CallState::InCall { since: started }, "the timer goes on");
+    bo.state("connected");
+    ann.sees_more();
+    bo.sees_more();
+    // The old connection is of no account any more, the new one is a whole one.
+    path.cut(false);
+    ann.engine.send(Command::MuteMicrophone(true));
+    bo.remote("mute mark", |remote| remote.microphone_muted && remote.name == "Ann");
+    bo.engine.send(Command::HangUp);
+    assert_eq!(ann.state("ended"), CallState::Ended(EndReason::TheyHungUp));
+}
+
+#[test]
+fn a_path_that_comes_back_first_wins_over_fresh_codes() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    path.cut(true);
+    let invite = ann.code();
+    bo.rescue("place for the invite", |rescue| rescue == Rescue::WaitingForInvite);
+    bo.paste(&invite.text.0);
+    bo.code();
+    path.cut(false);
+    for person in [&mut ann, &mut bo] {
+        person.state("connected");
+        person.sees_more();
+    }
+    // The reply that nobody needs is refused, and the call stays.
+    ann.paste(&invite.text.0);
+    ann.refusal();
+    ann.sees_more();
 }
 
 #[test]

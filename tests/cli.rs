@@ -181,7 +181,7 @@ fn a_camera_that_was_named_and_is_not_there_ends_the_call() {
 fn devices_and_doctor_print_json() {
     let output = run(&["devices", "--json"], b"");
     let devices: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for kind in ["cameras", "microphones", "speakers"] {
+    for kind in ["cameras", "microphones", "speakers", "screens"] {
         assert!(devices[kind].is_array(), "{devices}");
     }
     let nothing = ["--camera", "none", "--microphone", "none", "--speaker", "none", "--no-stun"];

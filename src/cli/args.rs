@@ -55,7 +55,7 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// List cameras, microphones and speakers
+    /// List cameras, microphones, speakers and screens
     Devices {
         /// Print JSON
         #[arg(long)]

@@ -7,7 +7,7 @@ use super::args::Format;
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::Stats;
 use crate::units::Redacted;
 use std::collections::VecDeque;
@@ -213,6 +213,7 @@ impl Session {
             }
             Event::Remote(remote) => self.handle_remote(now, remote),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
+            Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
             Event::FirstPicture => self.say("Their picture is here."),
             Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
@@ -224,7 +225,13 @@ impl Session {
                 }
                 Phase::Ended => {}
             },
-            Event::Picture(_) | Event::Devices(_) | Event::Muted { .. } | Event::Levels { .. } => {}
+            Event::Offline(true) => self.say("This computer has no network."),
+            Event::Offline(false) => self.say("This computer has a network again."),
+            Event::Picture(_)
+            | Event::Devices(_)
+            | Event::Muted { .. }
+            | Event::SpeaksWhileMuted
+            | Event::Levels { .. } => {}
         }
     }
 
@@ -270,6 +277,19 @@ impl Session {
             Format::Compact => code.text,
             Format::Full => code.full,
         };
+        if matches!(self.phase, Phase::Running(CallState::Reconnecting { .. })) {
+            // For the person at the terminal: a script that reads stdout has its code already.
+            self.say(match code.kind {
+                Kind::Invite => {
+                    "If the path does not come back: send this new invite to the other person, paste the reply that \
+                     comes back, and press Enter."
+                }
+                Kind::Reply => {
+                    "Send this new reply back. The call goes on when the other person pastes it."
+                }
+            });
+            return self.outputs.push_back(Output::Say(text.0));
+        }
         self.outputs.push_back(Output::Print(text));
         self.say(match code.kind {
             Kind::Invite => {
@@ -302,9 +322,27 @@ impl Session {
                 self.say("Connected. Ctrl-C hangs up.");
                 self.call_ends = self.wishes.seconds.map(|seconds| now + seconds);
             }
-            CallState::Reconnecting { .. } => {
-                self.say("The connection is interrupted. Twocan waits for it to come back ...");
-            }
+            CallState::Reconnecting { rescue, .. } => match rescue {
+                Rescue::Waiting { .. } if matches!(before, CallState::InCall { .. }) => {
+                    self.say("The connection is interrupted. Twocan waits for it to come back ...");
+                }
+                Rescue::WaitingForInvite if !self.input_ended => {
+                    self.pasting = false;
+                    self.say(
+                        "If the path does not come back: paste the new invite that the other person sends you, \
+                         and press Enter.",
+                    );
+                }
+                Rescue::Connecting { own: Kind::Invite, .. } => {
+                    self.pasting = false;
+                    self.say("Connecting ...");
+                }
+                Rescue::Waiting { .. }
+                | Rescue::Gathering(_)
+                | Rescue::WaitingForReply
+                | Rescue::WaitingForInvite
+                | Rescue::Connecting { .. } => {}
+            },
             CallState::Ended(reason) => {
                 let (sentence, exit) = ending(reason);
                 self.say(sentence);
@@ -371,6 +409,15 @@ impl Session {
         }
         self.failures.retain(|(failed, _)| *failed != kind);
         self.failures.push((kind, error));
+    }
+
+    /// Nothing stands in for a device that the command line names, but while it is away for a moment.
+    fn handle_missing(&mut self, now: Instant, kind: DeviceKind, name: &str) {
+        if self.wishes.named_devices.contains(&kind) && !self.opened.contains(&kind) {
+            self.handle_failed(now, kind, DeviceError::NotFound(kind));
+        } else if matches!(self.phase, Phase::Running(_)) {
+            self.say(&format!("“{name}” is not connected. Another {kind} is used until it is."));
+        }
     }
 
     fn leave(&mut self, now: Instant, exit: Exit) {

@@ -7,7 +7,7 @@ use super::*;
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, Refusal, RemotePeer};
 use crate::invite::{self, Description, InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::settings::IceServer;
 use crate::units::Redacted;
 use clap::Parser;
@@ -203,7 +203,11 @@ fn the_seconds_count_from_the_connection() {
 
     let mut scene = Scene::caller_in_call(wishes);
     let since = scene.now;
-    scene.at(8_000).state(CallState::Reconnecting { since, started: since });
+    scene.at(8_000).state(CallState::Reconnecting {
+        since,
+        started: since,
+        rescue: Rescue::WaitingForInvite,
+    });
     assert_eq!(scene.at(10_000).event(Event::Gone).outputs(), "say, say, Quit, Lost");
 }
 
@@ -233,6 +237,18 @@ fn only_a_device_that_was_named_and_never_ran_ends_the_call() {
     let mut scene = Scene::caller_in_call(wishes);
     scene.event(Event::Opened { kind: DeviceKind::Camera, name: "Cam".into(), picture: None }).outputs();
     assert_eq!(scene.event(busy()).outputs(), "say", "unplugged in the call");
+}
+
+#[test]
+fn nothing_stands_in_for_a_device_that_was_named() {
+    let missing = || Event::Missing { kind: DeviceKind::Speaker, name: "Headset".into() };
+    let wishes = || Wishes { named_devices: vec![DeviceKind::Speaker], ..Wishes::default() };
+    assert_eq!(Scene::caller_in_call(wishes()).event(missing()).outputs(), "say, Quit");
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(
+        scene.event(missing()).said(),
+        "“Headset” is not connected. Another speaker is used until it is."
+    );
 }
 
 #[test]

@@ -1,13 +1,17 @@
-//! H.264 by OpenH264: Constrained Baseline, one slice a picture, keyframes only when asked for.
+//! H.264 by OpenH264: Constrained Baseline, one slice a picture, two temporal layers, keyframes only when asked for.
 //!
 //! The encoder reads our planes where they are; the decoder's planes are copied once, into a picture of the
 //! pool, because OpenH264 keeps its own as references. Each object belongs to one media thread.
 //!
 //! Traps of OpenH264 that are dealt with here:
-//! * options hold only after the first picture, and a change of size resets them: a new size gets a new encoder;
+//! * a change of size resets its options: a new size gets a new encoder;
+//! * left to itself it leaves out pictures that it could code more coarsely: that is switched off, and whoever feeds
+//!   it must see to it that pictures are not far too large for the bit rate (`pipeline::budget`);
 //! * the highest rate must be raised before the target and lowered after it, or the target is refused;
 //! * after a loss the decoder refuses every picture up to the next keyframe, which is what we want (its
 //!   concealment gives a smear); but a decoder that refuses a keyframe as well is replaced.
+
+mod raw;
 
 use super::convert::copy_plane;
 use super::{CodecError, VideoDecoder, VideoEncoder};
@@ -15,17 +19,14 @@ use crate::frame::{EncodedFrame, FramePool, I420, RawFrame};
 use crate::units::{Bitrate, Resolution};
 use bytes::Bytes;
 use openh264::decoder::Decoder;
-use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, RateControlMode,
-    UsageType, VuiConfig,
-};
 use openh264::formats::YUVSource;
-use openh264::{OpenH264API, Timestamp};
-use openh264_sys2 as sys;
+use raw::{RawEncoder, Setup};
 use std::time::Instant;
 
 /// The rate control lets single pictures go over the target; over a second it stays under target times this.
 const PEAK: f64 = 1.5;
+/// Temporal layers: every other picture refers to the one before the last and is itself referred to by none.
+const LAYERS: u32 = 2;
 /// What the rate control can work with.
 const MIN_RATE: Bitrate = Bitrate::from_kbps(30);
 const MAX_RATE: Bitrate = Bitrate::from_kbps(20_000);
@@ -35,31 +36,10 @@ const MAX_SIDES: (u32, u32) = (3840, 2160);
 /// A larger access unit is none: four bits for every pixel of the largest picture.
 const MAX_ACCESS_UNIT: usize = 4 << 20;
 
-/// Lets the encoder read our planes in place.
-struct Planes<'a>(&'a I420);
-
-impl YUVSource for Planes<'_> {
-    fn dimensions(&self) -> (usize, usize) {
-        (self.0.resolution().width as usize, self.0.resolution().height as usize)
-    }
-    fn strides(&self) -> (usize, usize, usize) {
-        let chroma = self.0.resolution().chroma().width as usize;
-        (self.0.resolution().width as usize, chroma, chroma)
-    }
-    fn y(&self) -> &[u8] {
-        self.0.y()
-    }
-    fn u(&self) -> &[u8] {
-        self.0.u()
-    }
-    fn v(&self) -> &[u8] {
-        self.0.v()
-    }
-}
-
 pub struct H264Encoder {
     fps: u32,
     target: Bitrate,
+    layers: u32,
     running: Option<Running>,
     /// A keyframe was asked for and has not come out yet.
     keyframe_due: bool,
@@ -67,17 +47,23 @@ pub struct H264Encoder {
 
 /// OpenH264 set up for one size.
 struct Running {
-    encoder: Encoder,
-    resolution: Resolution,
+    encoder: RawEncoder,
     started_at: Instant,
-    /// What it was told to keep to; `None` before its first picture.
-    applied: Option<(Bitrate, u32)>,
+    /// What it was told to keep to.
+    target: Bitrate,
+    fps: u32,
 }
 
 impl H264Encoder {
     /// `fps`: the rate at which pictures will come; the rate control shares out the bits by it.
     pub fn new(target: Bitrate, fps: u32) -> Self {
-        Self { fps: fps.clamp(1, 60), target: usable(target), running: None, keyframe_due: false }
+        Self::with_layers(target, fps, LAYERS)
+    }
+
+    /// `layers`: 1, or 2 for a stream of which every other picture is [disposable](EncodedFrame::disposable).
+    pub fn with_layers(target: Bitrate, fps: u32, layers: u32) -> Self {
+        let (fps, target) = (fps.clamp(1, 60), usable(target));
+        Self { fps, target, layers: layers.clamp(1, 2), running: None, keyframe_due: false }
     }
 
     /// The rate at which pictures come from now on.
@@ -86,19 +72,14 @@ impl H264Encoder {
     }
 
     fn start(&self, resolution: Resolution, started_at: Instant) -> Result<Running, CodecError> {
-        let config = EncoderConfig::new()
-            .bitrate(BitRate::from_bps(self.target.bps() as u32))
-            .max_frame_rate(FrameRate::from_hz(self.fps as f32))
-            .rate_control_mode(RateControlMode::Bitrate)
-            .skip_frames(true)
-            .usage_type(UsageType::CameraVideoRealTime)
-            .complexity(Complexity::Medium)
-            .scene_change_detect(false)
-            .intra_frame_period(IntraFramePeriod::from_num_frames(0))
-            .vui(VuiConfig::bt601())
-            .num_threads(1);
-        let encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(fatal)?;
-        Ok(Running { encoder, resolution, started_at, applied: None })
+        let encoder = RawEncoder::new(&Setup {
+            resolution,
+            target: self.target,
+            peak: self.target.scaled(PEAK),
+            fps: self.fps,
+            layers: self.layers,
+        })?;
+        Ok(Running { encoder, started_at, target: self.target, fps: self.fps })
     }
 }
 
@@ -111,36 +92,28 @@ impl VideoEncoder for H264Encoder {
             return Err(CodecError::Fatal(format!("pictures of {resolution} cannot be encoded")));
         }
         let running = match self.running.take() {
-            Some(running) if running.resolution == resolution => running,
+            Some(running) if running.encoder.resolution() == resolution => running,
             _ => self.start(resolution, frame.captured_at)?,
         };
         let running = self.running.insert(running);
+        running.apply(self.target, self.fps);
         self.keyframe_due |= keyframe;
-        if let Some(applied) = running.applied {
-            running.apply(applied, (self.target, self.fps));
-            if self.keyframe_due {
-                running.encoder.force_intra_frame();
-            }
+        if self.keyframe_due {
+            running.encoder.force_keyframe();
         }
         let at = frame.captured_at.saturating_duration_since(running.started_at).as_millis() as u64;
-        let stream =
-            running.encoder.encode_at(&Planes(&frame.image), Timestamp::from_millis(at)).map_err(fatal)?;
-        let keyframe = matches!(stream.frame_type(), FrameType::IDR);
-        let data = match stream.frame_type() {
-            FrameType::Skip => Vec::new(),
-            _ => stream.to_vec(),
-        };
-        if running.applied.is_none() {
-            // The encoder starts with its highest rate at the target; this loosens it.
-            running.applied = Some((self.target, self.fps));
-            running.set_rates(self.target, self.target);
-        }
-        if data.is_empty() {
+        let coded = running.encoder.encode(&frame.image, at)?;
+        if coded.bytes.is_empty() {
             return Ok(None);
         }
-        self.keyframe_due &= !keyframe;
-        let data = Bytes::from(data);
-        Ok(Some(EncodedFrame { data, keyframe, captured_at: frame.captured_at, resolution }))
+        self.keyframe_due &= !coded.keyframe;
+        Ok(Some(EncodedFrame {
+            data: Bytes::from(coded.bytes),
+            keyframe: coded.keyframe,
+            disposable: coded.disposable,
+            captured_at: frame.captured_at,
+            resolution,
+        }))
     }
 
     fn set_target(&mut self, target: Bitrate) {
@@ -149,32 +122,23 @@ impl VideoEncoder for H264Encoder {
 }
 
 impl Running {
-    fn apply(&mut self, old: (Bitrate, u32), new: (Bitrate, u32)) {
-        if old.1 != new.1 {
-            let mut fps = new.1 as f32;
-            // SAFETY: the option is a float, and the encoder is initialised: it has coded a picture.
-            unsafe {
-                self.encoder.raw_api().set_option(sys::ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast());
-            }
+    fn apply(&mut self, target: Bitrate, fps: u32) {
+        if let Err(error) = self.try_apply(target, fps) {
+            tracing::warn!(%error, %target, fps, "the encoder refused a rate");
         }
-        if old.0 != new.0 {
-            self.set_rates(old.0, new.0);
-        }
-        self.applied = Some(new);
+        (self.target, self.fps) = (target, fps);
     }
 
-    fn set_rates(&mut self, old: Bitrate, new: Bitrate) {
-        let mut set = |option, layer, rate: Bitrate| {
-            let mut info = sys::SBitrateInfo { iLayer: layer, iBitrate: rate.bps() as i32 };
-            // SAFETY: both options are an `SBitrateInfo`, and the encoder is initialised.
-            let result = unsafe { self.encoder.raw_api().set_option(option, (&raw mut info).cast()) };
-            if result != 0 {
-                tracing::warn!(result, %rate, "the encoder refused a bit rate");
-            }
-        };
-        set(sys::ENCODER_OPTION_MAX_BITRATE, sys::SPATIAL_LAYER_0, old.max(new).scaled(PEAK));
-        set(sys::ENCODER_OPTION_BITRATE, sys::SPATIAL_LAYER_ALL, new);
-        set(sys::ENCODER_OPTION_MAX_BITRATE, sys::SPATIAL_LAYER_0, new.scaled(PEAK));
+    fn try_apply(&mut self, target: Bitrate, fps: u32) -> Result<(), CodecError> {
+        if self.fps != fps {
+            self.encoder.set_fps(fps)?;
+        }
+        if self.target != target {
+            self.encoder.set_peak(self.target.max(target).scaled(PEAK))?;
+            self.encoder.set_target(target)?;
+            self.encoder.set_peak(target.scaled(PEAK))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Cameras, microphones and speakers, and the ones made of patterns, tones and files, behind three traits.
+//! Cameras, microphones and speakers, and the ones made of patterns, tones and files, behind three traits; and what
+//! screens there are.
 //!
 //! A source is pulled by the media thread that owns it. No call here blocks longer than its time-out, whatever
 //! the driver does: a device that hangs is given up and reported as [`DeviceError::Lost`].
@@ -7,13 +8,16 @@ pub mod camera;
 mod choose;
 mod limit;
 mod pace;
+pub mod priority;
+mod screen;
 mod sound;
+
+pub use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+pub use screen::{NoDisplay, ScreenInfo, screens};
 
 use crate::frame::RawFrame;
 use crate::units::Resolution;
 use limit::{LIST_LIMIT, within};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,84 +58,6 @@ impl std::fmt::Display for DeviceKind {
     }
 }
 
-/// Which camera: `pattern`, `none`, a `.y4m` file or pipe, else a device by name or index. Default: the first one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CameraChoice {
-    #[default]
-    Default,
-    Named(String),
-    Index(u32),
-    Pattern,
-    File(PathBuf),
-    None,
-}
-
-/// Which microphone: `tone`, `none`, a `.wav` file, else a device by name. Default: the system's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum MicrophoneChoice {
-    #[default]
-    Default,
-    Named(String),
-    Tone,
-    File(PathBuf),
-    None,
-}
-
-/// Which speaker: `none`, a `.wav` file to write, else a device by name. Default: the system's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SpeakerChoice {
-    #[default]
-    Default,
-    Named(String),
-    File(PathBuf),
-    None,
-}
-
-/// Something with this ending is a file, whether it exists yet or not; a path with a separator too.
-fn file(text: &str, ending: &str) -> Option<PathBuf> {
-    let is_file = text.to_ascii_lowercase().ends_with(ending) || text.contains(std::path::MAIN_SEPARATOR);
-    is_file.then(|| PathBuf::from(text))
-}
-
-impl FromStr for CameraChoice {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "" | "default" => Self::Default,
-            "pattern" => Self::Pattern,
-            "none" => Self::None,
-            _ => match (file(text, ".y4m"), text.parse()) {
-                (Some(path), _) => Self::File(path),
-                (None, Ok(index)) => Self::Index(index),
-                (None, Err(_)) => Self::Named(text.into()),
-            },
-        })
-    }
-}
-
-impl FromStr for MicrophoneChoice {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "" | "default" => Self::Default,
-            "tone" => Self::Tone,
-            "none" => Self::None,
-            _ => file(text, ".wav").map_or_else(|| Self::Named(text.into()), Self::File),
-        })
-    }
-}
-
-impl FromStr for SpeakerChoice {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "" | "default" => Self::Default,
-            "none" => Self::None,
-            _ => file(text, ".wav").map_or_else(|| Self::Named(text.into()), Self::File),
-        })
-    }
-}
-
 /// What is asked of a camera; it may give something near.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PictureRequest {
@@ -164,6 +90,10 @@ pub trait AudioSource: Send {
     /// of its first sample, or `None` if there was not enough in that time.
     fn read(&mut self, block: &mut [f32], timeout: Duration) -> Result<Option<Instant>, DeviceError>;
     fn name(&self) -> &str;
+    /// The same choice means another device now (the system's default changed, a missing one is back): open anew.
+    fn is_outdated(&self) -> bool {
+        false
+    }
 }
 
 /// A speaker that runs: mono, 48 kHz.
@@ -177,6 +107,10 @@ pub trait AudioSink: Send {
     /// Takes 10 ms of what was really played, in order, for the echo canceller; `None` if there is none yet.
     fn played(&mut self, block: &mut [f32]) -> Option<()>;
     fn name(&self) -> &str;
+    /// As with [`AudioSource::is_outdated`].
+    fn is_outdated(&self) -> bool {
+        false
+    }
 }
 
 /// Opens a camera; waits at most a few seconds.

@@ -34,6 +34,8 @@ pub enum Command {
     Apply(Box<Settings>),
     /// List the devices again; the answer is [`Event::Devices`].
     ListDevices,
+    /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
+    View(Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
     Quit,
 }
@@ -86,12 +88,14 @@ pub enum Refusal {
 #[derive(Clone, Debug)]
 pub enum Event {
     Call(CallState),
-    /// Our code is ready (and again if it grew).
+    /// Our code is ready (and again if it grew, and a fresh one while a call has no path).
     Code(Box<OwnCode>),
     Refused(Refusal),
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
+    /// This computer has no network, or has one again: said in a call.
+    Offline(bool),
     /// The peer's pictures come here from now on; `None`: it is gone.
     Picture(Option<PictureHandle>),
     Devices(Box<DeviceList>),
@@ -100,6 +104,11 @@ pub enum Event {
         kind: DeviceKind,
         name: String,
         picture: Option<(Resolution, f64)>,
+    },
+    /// The chosen device of this name is not there; the system's stands in until it is, and opens next.
+    Missing {
+        kind: DeviceKind,
+        name: String,
     },
     /// A device does not run; it is tried again as long as it is wanted.
     Failed {
@@ -111,6 +120,8 @@ pub enum Event {
         microphone: bool,
         camera: bool,
     },
+    /// Somebody speaks while the microphone is muted; said once in a while.
+    SpeaksWhileMuted,
     /// Loudness, 0.0 to 1.0.
     Levels {
         microphone: f32,

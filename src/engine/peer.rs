@@ -1,7 +1,7 @@
 //! One remote endpoint as the engine holds it: its connection, its media threads and what it told us.
 
-use super::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
-use crate::invite::{self, Description};
+use super::{Event, OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
+use crate::invite::{self, Description, Kind};
 use crate::net::Peer;
 use crate::pipeline::{Media, PeerMedia};
 use crate::ports::PeerId;
@@ -11,6 +11,7 @@ use crate::units::Redacted;
 
 /// A remote endpoint.
 pub struct RemoteEnd {
+    pub id: PeerId,
     pub connection: Peer,
     pub media: PeerMedia,
     pub own: Description,
@@ -28,6 +29,7 @@ impl RemoteEnd {
         let ends = media.open_peer(id, connection.outlet());
         connection.connect(ends.inlet());
         Self {
+            id,
             connection,
             media: ends,
             own,
@@ -61,12 +63,23 @@ impl RemoteEnd {
     /// Lets go of everything, with a bye if there is somebody to hear it. Runs beside the engine.
     pub async fn close(self) {
         self.say(&Message::Bye);
+        self.let_go().await;
+    }
+
+    /// Lets go without a bye: the call goes on over another connection.
+    pub async fn let_go(self) {
         let Self { connection, media, .. } = self;
         // Dropping the media ends joins threads: not on the engine's task.
         let ends = tokio::task::spawn_blocking(move || drop(media));
         connection.close().await;
         let _ = ends.await;
     }
+}
+
+/// Takes a pasted reply to the invite of this connection.
+pub async fn accept(connection: &Peer, own: &Description, text: &str) -> Result<(), Refusal> {
+    let reply = invite::expect(text, Kind::Reply, Some(own))?;
+    Ok(connection.accept(&reply).await?)
 }
 
 /// Our code as the faces show it.

@@ -1,18 +1,21 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
-use super::peer::{RemoteEnd, own_code, quality};
+mod fresh;
+
+use super::peer::{RemoteEnd, accept, own_code, quality};
 use super::{Command, EngineSetup, Event, Quality, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
 use crate::net::{Link, NetError, NetEvent, Peer};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
-use crate::room::call::{Action, Call, CallState, Happening};
+use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::message::Message;
 use crate::settings::Settings;
 use crate::stats::{PeerStats, ProcessStats, Stats};
 use crate::units::{Bitrate, Resolution};
+use fresh::{Fresh, next_of};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -95,6 +98,7 @@ struct Task {
     made: mpsc::Sender<Made>,
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
+    fresh: Option<Fresh>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -103,6 +107,8 @@ struct Task {
     microphone_level: f32,
     told_levels: (f32, f32),
     last_stats: PeerStats,
+    /// What the window last said of how it shows the other side's picture.
+    view: Option<Option<Resolution>>,
 }
 
 impl Task {
@@ -120,6 +126,7 @@ impl Task {
             made,
             made_inbox,
             net_inbox: mpsc::channel(1).1,
+            fresh: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -128,6 +135,7 @@ impl Task {
             microphone_level: 0.0,
             told_levels: (0.0, 0.0),
             last_stats: PeerStats::default(),
+            view: None,
         }
     }
 
@@ -138,6 +146,7 @@ impl Task {
             let in_call = self.peer.is_some() && self.call.state().in_call();
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
             let deadline = self.call.deadline();
+            let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(Command::Quit) | None => break,
@@ -145,9 +154,13 @@ impl Task {
                 },
                 Some(event) = from_media.recv() => self.handle_media(event),
                 Some(event) = self.net_inbox.recv() => self.handle_net(event).await,
+                Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
+                    self.handle_fresh(event).await;
+                }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
                     next_tick = now + if awaiting_picture { FIRST_PICTURE_TICK } else { TICK };
@@ -177,6 +190,8 @@ impl Task {
             tracing::info!(from = before.word(), to = state.word(), ?happening, "call");
         }
         match action {
+            // The fresh invite is nobody's command; an answer is made by whoever has the invite.
+            Action::MakeOffer if self.peer.is_some() => self.make_fresh(None),
             Action::Nothing | Action::MakeOffer | Action::MakeAnswer => {}
             Action::Close => self.close(),
         }
@@ -186,20 +201,26 @@ impl Task {
     }
 
     fn close(&mut self) {
+        self.drop_fresh();
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
+        self.view = None;
         if let Some(peer) = self.peer.take() {
             self.closing.spawn(peer.close());
             self.face.tell(Event::Picture(None));
         }
     }
 
-    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
+    /// Makes the first peer connection of a call.
     fn make(&mut self, invite: Option<Description>) {
-        self.attempt += 1;
         self.attempt_started = Instant::now();
-        let (events, net_inbox) = mpsc::channel(NET_EVENTS);
-        self.net_inbox = net_inbox;
+        self.net_inbox = self.begin(invite);
+    }
+
+    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
+    fn begin(&mut self, invite: Option<Description>) -> mpsc::Receiver<NetEvent> {
+        self.attempt += 1;
+        let (events, inbox) = mpsc::channel(NET_EVENTS);
         let (attempt, net, made) = (self.attempt, self.net.clone(), self.made.clone());
         tokio::spawn(async move {
             let result = match invite {
@@ -212,17 +233,24 @@ impl Task {
                 peer.close().await;
             }
         });
+        inbox
     }
 
     fn handle_made(&mut self, made: Made) {
-        if made.attempt != self.attempt {
+        let fresh = self.fresh.as_mut().filter(|fresh| fresh.attempt == made.attempt);
+        if fresh.is_none() && made.attempt != self.attempt {
             if let Ok((peer, _)) = made.result {
                 self.closing.spawn(async move { peer.close().await });
             }
             return;
         }
-        match made.result {
-            Ok((connection, own)) => {
+        match (made.result, fresh) {
+            (Ok((connection, own)), Some(fresh)) => {
+                self.face.tell(Event::Code(Box::new(own_code(&own))));
+                fresh.made = Some((connection, own));
+                self.happen(Happening::CodeReady);
+            }
+            (Ok((connection, own)), None) => {
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
                 self.face.tell(peer.picture());
@@ -230,9 +258,14 @@ impl Task {
                 self.last_stats = PeerStats::default();
                 self.happen(Happening::CodeReady);
             }
-            Err(error) => {
+            (Err(error), fresh) => {
                 tracing::info!(%error, "no code");
-                self.face.tell(Event::Refused(error.into()));
+                // Nobody asked for the invite of a call that has no path: it is tried again.
+                let unasked = fresh.is_some_and(|fresh| fresh.unasked);
+                self.fresh = None;
+                if !unasked {
+                    self.face.tell(Event::Refused(error.into()));
+                }
                 self.happen(Happening::CodeFailed);
             }
         }
@@ -269,12 +302,17 @@ impl Task {
                     }
                 });
             }
+            Command::View(drawn) => {
+                self.view = Some(drawn);
+                self.tell_view();
+            }
             Command::Quit => {}
         }
     }
 
     fn join(&mut self, text: &str) {
         let usable = match self.call.state() {
+            CallState::Reconnecting { .. } => return self.join_again(text),
             CallState::Idle | CallState::Ended(_) => {
                 invite::expect(text, Kind::Invite, None).map_err(Refusal::from)
             }
@@ -283,10 +321,9 @@ impl Task {
                 let own = self.peer.as_ref().map(|peer| &peer.own);
                 invite::expect(text, Kind::Invite, own).map_err(Refusal::from)
             }
-            CallState::Gathering(_)
-            | CallState::Connecting { .. }
-            | CallState::InCall { .. }
-            | CallState::Reconnecting { .. } => Err(Refusal::AlreadyInCall),
+            CallState::Gathering(_) | CallState::Connecting { .. } | CallState::InCall { .. } => {
+                Err(Refusal::AlreadyInCall)
+            }
         };
         match usable {
             Ok(invite) => {
@@ -308,19 +345,36 @@ impl Task {
                 None
             }
             (Ok(Pasted::Description(_)), CallState::WaitingForReply, Some(peer)) => {
-                match invite::expect(text, Kind::Reply, Some(&peer.own)) {
-                    Ok(reply) => match peer.connection.accept(&reply).await {
-                        Ok(()) => {
-                            self.happen(Happening::ReplyAccepted);
-                            None
+                match accept(&peer.connection, &peer.own, text).await {
+                    Ok(()) => {
+                        self.happen(Happening::ReplyAccepted);
+                        None
+                    }
+                    Err(refusal) => Some(refusal),
+                }
+            }
+            (Ok(Pasted::Description(pasted)), CallState::Reconnecting { rescue, .. }, _) => {
+                let ours = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
+                match (pasted.kind, rescue, ours) {
+                    (Kind::Reply, Rescue::WaitingForReply, Some((connection, own))) => {
+                        match accept(connection, own, text).await {
+                            Ok(()) => {
+                                self.happen(Happening::ReplyAccepted);
+                                None
+                            }
+                            Err(refusal) => Some(refusal),
                         }
-                        Err(error) => Some(error.into()),
-                    },
-                    Err(error) => Some(error.into()),
+                    }
+                    _ => {
+                        self.join(text);
+                        None
+                    }
                 }
             }
             (Ok(Pasted::Candidate(line)), state, Some(peer)) if state != CallState::Idle => {
-                match peer.connection.add_candidate(&line.0).await {
+                let fresh = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
+                let connection = fresh.map_or(&peer.connection, |(connection, _)| connection);
+                match connection.add_candidate(&line.0).await {
                     Ok(()) => {
                         self.face.tell(Event::CandidateAdded);
                         None
@@ -343,7 +397,15 @@ impl Task {
         match event {
             NetEvent::Link(link) => match link {
                 Link::Connecting => {}
-                Link::Connected => self.happen(Happening::Connected),
+                Link::Connected => {
+                    match self.call.state() {
+                        CallState::Reconnecting { rescue: Rescue::Connecting { .. }, .. } => {
+                            self.fresh.iter_mut().for_each(|fresh| fresh.stay_a_while(Instant::now()));
+                        }
+                        _ => self.drop_fresh(),
+                    }
+                    self.happen(Happening::Connected);
+                }
                 Link::Interrupted => self.happen(Happening::Interrupted),
                 Link::Failed | Link::Closed => self.happen(Happening::LinkFailed),
             },
@@ -351,12 +413,14 @@ impl Task {
                 peer.control_open = true;
                 let hello = self.hello();
                 self.say(&hello);
+                self.tell_view();
             }
             NetEvent::Control(text) => self.handle_message(&text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
             NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
+            NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
         }
     }
 
@@ -368,6 +432,10 @@ impl Task {
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
                 self.face.tell(Event::Remote(peer.remote.clone()));
+                self.tell_view();
+            }
+            Some(Message::View { width, height, shown }) => {
+                peer.media.peer_view(shown.then_some(Resolution::new(width, height)));
             }
             Some(Message::Mute { microphone_muted, camera_stopped }) => {
                 peer.remote.microphone_muted = microphone_muted;
@@ -389,7 +457,10 @@ impl Task {
         let runs = match &event {
             MediaEvent::Opened { kind, .. } => Some((*kind, true)),
             MediaEvent::Failed { kind, .. } | MediaEvent::Stopped { kind, .. } => Some((*kind, false)),
-            MediaEvent::MicrophoneLevel(_) | MediaEvent::NeedsKeyframe(_) => None,
+            MediaEvent::Missing { .. }
+            | MediaEvent::MicrophoneLevel(_)
+            | MediaEvent::SpeaksWhileMuted
+            | MediaEvent::NeedsKeyframe(_) => None,
         };
         match event {
             MediaEvent::Opened { kind, name, picture } => {
@@ -400,13 +471,20 @@ impl Task {
                 tracing::info!(%kind, %error, "device");
                 self.face.tell(Event::Failed { kind, error });
             }
+            MediaEvent::Missing { kind, name } => {
+                tracing::info!(%kind, name, "the chosen device is missing; another one stands in");
+                self.face.tell(Event::Missing { kind, name });
+            }
+            // On its way here the microphone may have been unmuted.
+            MediaEvent::SpeaksWhileMuted if !self.microphone_muted => {}
+            MediaEvent::SpeaksWhileMuted => self.face.tell(Event::SpeaksWhileMuted),
             MediaEvent::MicrophoneLevel(level) => {
                 self.microphone_level = level;
                 self.tell_levels();
             }
             MediaEvent::NeedsKeyframe(id) => {
                 if let Some(peer) = &self.peer
-                    && id == PeerId(self.attempt)
+                    && id == peer.id
                 {
                     peer.connection.request_keyframe();
                 }
@@ -482,6 +560,14 @@ impl Task {
         if let Some(peer) = &self.peer {
             peer.say(message);
         }
+    }
+
+    /// Tells the other side how its picture is shown, once the window has said so.
+    fn tell_view(&self) {
+        let (Some(drawn), Some(peer)) = (self.view, &self.peer) else { return };
+        peer.media.set_shown(drawn.is_some());
+        let Resolution { width, height } = drawn.unwrap_or(Resolution::new(0, 0));
+        peer.say(&Message::View { width, height, shown: drawn.is_some() });
     }
 
     fn tell_switches(&self) {

@@ -111,8 +111,9 @@ const TRANSPORT_CC: &str =
 
 fn audio(setup: &str, identity: &Identity) -> String {
     format!(
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111\n{transport}a=rtcp-mux\na=rtcp-rsize\na=rtpmap:111 opus/48000/2\n\
-         a=fmtp:111 minptime=10;useinbandfec=1\na=rtcp-fb:111 transport-cc\n{TRANSPORT_CC}a=msid:twocan audio\n\
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\n{transport}a=rtcp-mux\na=rtcp-rsize\na=rtpmap:111 opus/48000/2\n\
+         a=fmtp:111 minptime=10;useinbandfec=1\na=rtcp-fb:111 transport-cc\na=rtpmap:63 red/48000/2\n\
+         a=fmtp:63 111/111\na=rtcp-fb:63 transport-cc\n{TRANSPORT_CC}a=msid:twocan audio\n\
          {source}a=sendrecv\n",
         transport = transport(setup, 0, identity),
         source = source(identity.audio, "audio"),

@@ -33,6 +33,20 @@ pub(super) fn listen_on(config: &NetConfig) -> Result<Vec<SocketAddr>, NetError>
     Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
 }
 
+/// Those of the machine's addresses that a connection with this configuration may use now; `None` if the system does
+/// not say.
+pub(super) fn present(config: &NetConfig) -> Option<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    let wanted = |address: &IpAddr| {
+        let named = |bind: &IpAddr| {
+            bind == address
+                || (bind.is_unspecified() && bind.is_ipv4() == address.is_ipv4() && is_reachable(address))
+        };
+        if config.bind.is_empty() { is_reachable(address) } else { config.bind.iter().any(named) }
+    };
+    Some(interfaces.into_iter().map(|interface| interface.ip()).filter(wanted).collect())
+}
+
 /// Whether another machine could reach this address. A link-local one lacks its zone in a candidate.
 fn is_reachable(address: &IpAddr) -> bool {
     let link_local = match address {

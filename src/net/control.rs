@@ -2,12 +2,16 @@
 //!
 //! One task owns the channel. It is kept nowhere else: webrtc's event handler holding it would keep the connection
 //! alive for ever.
+//!
+//! What was sent into an outage is sent again by SCTP after a time that doubles with each try (RFC 9260, 6.3.3), up to
+//! a minute. So when the path is back, a few empty messages follow: their acknowledgements show the gap, and the third
+//! that does makes SCTP send it again at once (7.2.4).
 
 use super::runtime::DriverRuntime;
-use super::{MAX_CONTROL_MESSAGE, NetError, NetEvent};
+use super::{Link, MAX_CONTROL_MESSAGE, NetError, NetEvent};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::PeerConnection;
 
@@ -21,6 +25,12 @@ pub(super) const SEND_BUFFER: usize = 256 * 1024;
 const BURST: u32 = 64;
 /// Further messages are read at this rate; faster ones are dropped.
 const MESSAGES_PER_SECOND: u32 = 20;
+/// An object that says nothing: whoever reads it ignores it.
+const EMPTY: &str = "{}";
+/// Empty messages after an outage: one more than it takes, if one is lost.
+const EMPTIES: u32 = 4;
+/// Between them, so that each has a packet and an acknowledgement of its own.
+const EMPTY_STEP: Duration = Duration::from_millis(40);
 /// How often it is looked whether a farewell has arrived, and how often at most.
 const FLUSH_STEP: Duration = Duration::from_millis(5);
 const FLUSH_STEPS: u32 = 40;
@@ -37,8 +47,11 @@ pub(super) async fn run(
     mut outgoing: mpsc::Receiver<String>,
     events: mpsc::Sender<NetEvent>,
     runtime: Arc<DriverRuntime>,
+    mut link: watch::Receiver<Link>,
 ) {
     let mut open = false;
+    let mut interrupted = false;
+    let mut empties = 0;
     let mut limit = Limit::new(Instant::now());
     loop {
         tokio::select! {
@@ -67,6 +80,19 @@ pub(super) async fn run(
                 Some(DataChannelEvent::OnClose) | None => return,
                 Some(_) => {}
             },
+            Ok(()) = link.changed() => match *link.borrow_and_update() {
+                Link::Interrupted | Link::Failed => interrupted = true,
+                Link::Connected if interrupted => (interrupted, empties) = (false, EMPTIES),
+                Link::Connected | Link::Connecting | Link::Closed => {}
+            },
+            () = tokio::time::sleep(EMPTY_STEP), if open && empties > 0 => {
+                empties -= 1;
+                if channel.outstanding_bytes().await.unwrap_or(0) == 0 {
+                    empties = 0;
+                } else if let Err(error) = channel.send_text(EMPTY).await {
+                    tracing::debug!(%error, "an empty message was not sent");
+                }
+            }
             text = outgoing.recv(), if open => match text {
                 Some(text) => {
                     if let Err(error) = channel.send_text(&text).await {

@@ -1,6 +1,8 @@
-//! What is offered and taken: Opus and H.264 with their feedback, and the two tracks we send.
+//! What is offered and taken: Opus (alone, and with copies of earlier packets: RED) and H.264 with their feedback, and the
+//! two tracks we send.
 
 use super::NetError;
+use super::intercept::TRANSPORT_CC;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
@@ -16,10 +18,11 @@ pub(super) const VIDEO_CLOCK: u32 = 90_000;
 pub(super) const AUDIO_CLOCK: u32 = 48_000;
 /// Payload types of our offers; an answer takes the numbers of the offer it answers.
 const OPUS: u8 = 111;
+const RED: u8 = 63;
 const H264: u8 = 125;
 const RTX: u8 = 107;
-/// Transport-wide sequence numbers, which the bandwidth estimate needs.
-const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Sound that carries its packets before it once more (RFC 2198).
+pub(super) const MIME_TYPE_RED: &str = "audio/red";
 
 fn opus() -> RTCRtpCodec {
     RTCRtpCodec {
@@ -27,6 +30,17 @@ fn opus() -> RTCRtpCodec {
         clock_rate: AUDIO_CLOCK,
         channels: 2,
         sdp_fmtp_line: "minptime=10;useinbandfec=1".into(),
+        rtcp_feedback: vec![],
+    }
+}
+
+fn red() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_RED.into(),
+        clock_rate: AUDIO_CLOCK,
+        channels: 2,
+        // One copy, as browsers say it; how many there are in a packet is told by the packet.
+        sdp_fmtp_line: format!("{OPUS}/{OPUS}"),
         rtcp_feedback: vec![],
     }
 }
@@ -52,7 +66,9 @@ pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
         rtcp_feedback: vec![],
     };
     for (rtp_codec, payload_type, kind) in [
+        // Opus first: a browser that sees the copies first would always send them.
         (opus(), OPUS, RtpCodecKind::Audio),
+        (red(), RED, RtpCodecKind::Audio),
         (h264(), H264, RtpCodecKind::Video),
         (rtx, RTX, RtpCodecKind::Video),
     ] {
@@ -69,6 +85,18 @@ pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
         engine.register_header_extension(extension, kind, None).map_err(internal)?;
     }
     Ok(engine)
+}
+
+/// The negotiated payload types of sound: Opus, and Opus with copies if the other side takes them.
+pub(super) fn sound(codecs: &[RTCRtpCodecParameters]) -> (Option<u8>, Option<u8>) {
+    let find = |mime_type: &str| {
+        codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(mime_type))
+    };
+    let opus = find(MIME_TYPE_OPUS).map(|codec| codec.payload_type);
+    let of_opus = |codec: &&RTCRtpCodecParameters| {
+        codec.rtp_codec.sdp_fmtp_line.split('/').all(|inner| inner.trim().parse().ok() == opus)
+    };
+    (opus, find(MIME_TYPE_RED).filter(of_opus).map(|codec| codec.payload_type))
 }
 
 /// The track of one kind, which stays bound to its sender for the life of the connection: webrtc never binds a
@@ -97,4 +125,29 @@ pub(super) fn audio_track(ssrc: u32) -> Arc<TrackLocalStaticRTP> {
 
 pub(super) fn video_track(ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
     track("video", RtpCodecKind::Video, h264(), ssrc, Some(retransmission))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_sent_only_of_the_negotiated_opus() {
+        let codec = |mut rtp_codec: RTCRtpCodec, payload_type, line: &str| {
+            rtp_codec.sdp_fmtp_line = line.into();
+            RTCRtpCodecParameters { rtp_codec, payload_type }
+        };
+        for (line, expected) in [
+            ("96/96", Some(63)),
+            ("96/96/96", Some(63)),
+            ("96", Some(63)),
+            ("111/111", None),
+            ("0/96", None),
+            ("", None),
+        ] {
+            let codecs = [codec(red(), 63, line), codec(opus(), 96, "minptime=10")];
+            assert_eq!(sound(&codecs), (Some(96), expected), "{line}");
+        }
+        assert_eq!(sound(&[codec(red(), 63, "111/111")]), (None, None));
+    }
 }

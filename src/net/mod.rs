@@ -17,11 +17,14 @@ mod intercept;
 mod media;
 mod monitor;
 mod peer;
+mod roam;
 mod runtime;
 mod sdp;
 mod send;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use peer::Peer;
 
@@ -86,9 +89,11 @@ pub enum NetEvent {
     KeyframeWanted,
     /// What the encoder may use now: the estimate less audio and overhead.
     VideoTarget(Bitrate),
-    /// Share of our audio packets that the receiver misses, 0.0 to 1.0.
+    /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// This computer has no address to send from, or has one again.
+    Offline(bool),
 }
 
 /// A longer message on the control channel is dropped.

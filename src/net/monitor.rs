@@ -4,8 +4,10 @@
 use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::{Link, NetEvent};
+use crate::codec::opus::VOICE_RATE;
 use crate::ports::{Inlet, SenderReport};
 use crate::rate::{Estimator, Pacer};
+use crate::rtp::VoiceProtection;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
 use rtc::interceptor::TaggedPacket;
@@ -34,15 +36,28 @@ pub(super) struct Ssrcs {
 pub(super) struct Monitor {
     pub ssrcs: Ssrcs,
     pub clock: MediaClock,
-    pub link: watch::Sender<Link>,
+    link: watch::Sender<Link>,
+    life: Mutex<Life>,
     events: mpsc::Sender<NetEvent>,
     audio_payload_type: AtomicU8,
     video_payload_type: AtomicU8,
+    red_payload_type: AtomicU8,
     pacer: Mutex<Pacer<TaggedPacket>>,
     estimator: Mutex<Estimator>,
     inlet: Mutex<Option<Inlet>>,
     state: Mutex<State>,
 }
+
+/// What is known of the path.
+struct Life {
+    webrtc: Link,
+    /// Whether nothing comes in on the way in use; `None` if webrtc alone knows, as with a relay.
+    silent: Option<bool>,
+    interrupted: Option<Instant>,
+}
+
+/// So long after the last sign of life media may still be sent (RFC 7675, 5.1).
+const CONSENT: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct State {
@@ -51,6 +66,7 @@ struct State {
     /// SSRC of our retransmissions.
     local_rtx: Option<u32>,
     round_trip: Option<Duration>,
+    protection: VoiceProtection,
     estimate: Bitrate,
     video_target: Bitrate,
 }
@@ -105,10 +121,12 @@ impl Monitor {
             ssrcs,
             clock,
             link: watch::channel(Link::Connecting).0,
+            life: Mutex::new(Life { webrtc: Link::Connecting, silent: None, interrupted: None }),
             events,
             audio_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             video_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
-            pacer: Mutex::new(Pacer::new(intercept::START)),
+            red_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
+            pacer: Mutex::new(Pacer::new(intercept::FIRST_PACE)),
             estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
             state: Mutex::default(),
@@ -126,8 +144,41 @@ impl Monitor {
         }
     }
 
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
     pub fn is_connected(&self) -> bool {
         *self.link.borrow() == Link::Connected
+    }
+
+    /// Sound goes on through an interruption: it is little, and the other side hears the path's return by it.
+    pub fn may_send_sound(&self, now: Instant) -> bool {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = life.interrupted;
+        self.is_connected() || since.is_some_and(|since| now.saturating_duration_since(since) < CONSENT)
+    }
+
+    /// webrtc's own word on the link.
+    pub fn set_link(&self, now: Instant, link: Link) {
+        self.live(now, |life| life.webrtc = link);
+    }
+
+    /// Whether the way in use is silent, which is known sooner than webrtc does.
+    pub fn set_silent(&self, now: Instant, silent: Option<bool>) {
+        self.live(now, |life| life.silent = silent);
+    }
+
+    fn live(&self, now: Instant, change: impl FnOnce(&mut Life)) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut life);
+        let link = match (life.webrtc, life.silent) {
+            (Link::Connected | Link::Interrupted, Some(true)) => Link::Interrupted,
+            (Link::Connected | Link::Interrupted, Some(false)) => Link::Connected,
+            (link, _) => link,
+        };
+        life.interrupted = (link == Link::Interrupted).then(|| life.interrupted.unwrap_or(now));
+        self.link.send_if_modified(|told| std::mem::replace(told, link) != link);
     }
 
     // The negotiated payload types: written once, when both descriptions are there.
@@ -144,6 +195,21 @@ impl Monitor {
     pub fn payload_type(&self, kind: MediaKind) -> Option<u8> {
         let payload_type = self.payload_type_cell(kind).load(Ordering::Relaxed);
         (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
+    }
+
+    /// For sound with copies; `None` if the other side does not take them.
+    pub fn set_red(&self, payload_type: Option<u8>) {
+        self.red_payload_type.store(payload_type.unwrap_or(NO_PAYLOAD_TYPE), Ordering::Relaxed);
+    }
+    pub fn red(&self) -> Option<u8> {
+        let payload_type = self.red_payload_type.load(Ordering::Relaxed);
+        (payload_type != NO_PAYLOAD_TYPE).then_some(payload_type)
+    }
+
+    /// How many packets of sound each packet repeats now.
+    pub fn voice_copies(&self) -> usize {
+        let state = self.state();
+        if self.red().is_some() { state.protection.depth(state.estimate, VOICE_RATE) } else { 0 }
     }
 
     /// What leaves, and when. The video task asks it about each frame; the rest happens in webrtc's driver.
@@ -312,7 +378,11 @@ impl Monitor {
                 self.estimator().handle_receiver_report(now, fraction);
             }
             if kind == MediaKind::Audio {
-                self.tell(NetEvent::AudioLoss(fraction as f32));
+                let mut state = self.state();
+                state.protection.handle_report(fraction, block.last_sequence_number);
+                let loss = state.protection.loss() as f32;
+                drop(state);
+                self.tell(NetEvent::AudioLoss(loss));
             }
         }
     }

@@ -5,7 +5,7 @@ use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::Candidate;
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, control, intercept, media, sdp, send};
+use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Description, Identity, Kind, Secret};
 use crate::ports::{Inlet, Outlet};
@@ -14,12 +14,13 @@ use crate::units::{MediaKind, Redacted};
 use ring::rand::{SecureRandom, SystemRandom};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use rtc::statistics::report::RTCStatsReportEntry;
 use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -40,9 +41,10 @@ const OFFER_CHECKS: Duration = Duration::from_millis(50);
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
 /// Checks of a pair before it is given up: as many as webrtc's counter takes, hours.
 const CHECKS: u16 = u16::MAX - 1;
-/// Only checks count as a sign of life, so they are frequent.
+/// Checks are the sign of life of a silent call, so they are frequent.
 const KEEPALIVE: Duration = Duration::from_millis(500);
-const INTERRUPTED_AFTER: Duration = Duration::from_millis(2500);
+/// Only counts on a relayed path: the others are watched more closely (see `watch`).
+const DISCONNECTED_AFTER: Duration = Duration::from_millis(2500);
 /// A direct path is preferred if it comes up within these.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(100);
 const RELAY_WAIT: Duration = Duration::from_millis(500);
@@ -125,6 +127,9 @@ impl Peer {
     }
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
+        if let Some((address, _)) = sdp::candidate_address(&candidate) {
+            self.runtime.sockets.with_roam(|roam| roam.add_remote(address));
+        }
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
         self.runtime.nudge();
@@ -183,6 +188,10 @@ impl Peer {
             let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
             remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
         }
+        if let Some((from, to)) = self.runtime.sockets.moved_to() {
+            // webrtc does not know of it.
+            (local, remote) = (format!("host {from} udp"), format!("prflx {to} udp"));
+        }
         into.candidate_pair.local = local;
         into.candidate_pair.remote = remote;
         if into.candidate_pair.current_round_trip_time == 0.0 {
@@ -218,7 +227,7 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
         identity: &Identity,
-    ) -> Result<(Self, watch::Receiver<bool>), NetError> {
+    ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let addresses = address::listen_on(config)?;
         let servers = address::ice_servers(config).await?;
         let random = Random::new();
@@ -227,7 +236,7 @@ impl Peer {
         let estimator = intercept::estimator(config.max_bitrate);
         let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
         let monitor = Arc::new(monitor);
-        let (gathered, gathering) = watch::channel(false);
+        let (gathered, gathering) = cell::channel(false);
         let runtime = Arc::new(DriverRuntime::default());
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let settings = |mdns| settings(mdns, checks, identity);
@@ -253,9 +262,11 @@ impl Peer {
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
-            tokio::spawn(tell_of_link(monitor.link.subscribe(), events.clone())),
+            tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
+            tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
         ];
-        let control_task = Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone())));
+        let control_task =
+            Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let peer = Self {
@@ -277,7 +288,7 @@ impl Peer {
     async fn gather(
         &self,
         description: RTCSessionDescription,
-        mut gathered: watch::Receiver<bool>,
+        mut gathered: cell::Receiver<bool>,
         config: &NetConfig,
         secret: Secret,
     ) -> Result<String, NetError> {
@@ -299,14 +310,31 @@ impl Peer {
     /// Both descriptions are there: which payload types are ours, and the candidates that came early.
     async fn negotiated(&self) -> Result<(), NetError> {
         for (kind, sender) in &self.senders {
-            let wanted = match kind {
-                MediaKind::Audio => "audio/opus",
-                MediaKind::Video => "video/h264",
-            };
-            let parameters = sender.get_parameters().await.map_err(internal)?.rtp_parameters;
-            let codec =
-                parameters.codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(wanted));
-            self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+            let codecs = sender.get_parameters().await.map_err(internal)?.rtp_parameters.codecs;
+            match kind {
+                MediaKind::Audio => {
+                    let (opus, red) = media::sound(&codecs);
+                    self.monitor.set_payload_type(*kind, opus);
+                    self.monitor.set_red(red);
+                }
+                MediaKind::Video => {
+                    let wanted = |codec: &&RTCRtpCodecParameters| {
+                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
+                    };
+                    let codec = codecs.iter().find(wanted);
+                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                }
+            }
+        }
+        let local = self.connection.local_description().await;
+        let remote = self.connection.remote_description().await;
+        if let (Some(local), Some(remote)) = (local, remote) {
+            let crypto = rtc::crypto::default_provider().map_err(internal)?;
+            let keys = sdp::keys(&local.sdp, &remote.sdp);
+            self.runtime.sockets.with_roam(|roam| {
+                keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
+                sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
+            });
         }
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         for candidate in early.into_iter().flatten() {
@@ -394,7 +422,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration, identity: &Identity) -> Se
         .with_multicast_dns_mode(mdns)
         .with_ice_connection_attempts(Some(checks), Some(CHECKS))
         // Never failed: the other person may take an hour to paste, or come back from a tunnel.
-        .with_ice_timeouts(Some(INTERRUPTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
@@ -404,7 +432,7 @@ fn settings(mdns: MulticastDnsMode, checks: Duration, identity: &Identity) -> Se
 
 /// webrtc's callbacks. They run inside its driver, so they only leave a note.
 struct Handler {
-    gathered: watch::Sender<bool>,
+    gathered: cell::Sender<bool>,
     monitor: Arc<Monitor>,
     runtime: Arc<DriverRuntime>,
 }
@@ -432,12 +460,12 @@ impl PeerConnectionEventHandler for Handler {
             // States of later versions.
             _ => return,
         };
-        self.monitor.link.send_replace(link);
+        self.monitor.set_link(Instant::now(), link);
     }
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.
-async fn tell_of_link(mut link: watch::Receiver<Link>, events: mpsc::Sender<NetEvent>) {
+async fn tell_of_link(mut link: cell::Receiver<Link>, events: mpsc::Sender<NetEvent>, keyframe: Arc<Notify>) {
     let mut told = Link::Connecting;
     while link.changed().await.is_ok() {
         let now = *link.borrow_and_update();
@@ -448,7 +476,10 @@ async fn tell_of_link(mut link: watch::Receiver<Link>, events: mpsc::Sender<NetE
         if events.send(NetEvent::Link(now)).await.is_err() {
             return;
         }
-        // What was encoded while nobody listened is gone.
+        // What was encoded while nobody listened is gone, on both sides.
+        if now == Link::Connected {
+            keyframe.notify_one();
+        }
         if now == Link::Connected && events.send(NetEvent::KeyframeWanted).await.is_err() {
             return;
         }

@@ -1,4 +1,4 @@
-//! The runtime webrtc's driver runs on: tokio, with two corrections.
+//! The runtime webrtc's driver runs on: tokio, with three corrections.
 //!
 //! * **A sleep that can be cut short.** The driver looks at what it has to send before it handles its events, and
 //!   not after. Handshakes that begin with an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for
@@ -7,7 +7,9 @@
 //!   the events that come of them. The first messages on a channel that both sides agreed on beforehand arrive in
 //!   the same moment as the end of the SCTP handshake; read together with it, they find no channel yet and are
 //!   lost, on a channel that promises to lose nothing.
+//! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
 
+use super::sockets::Sockets;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -29,7 +31,11 @@ pub(super) struct DriverRuntime {
     nudge: Arc<Notify>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
+    pub sockets: Arc<Sockets>,
 }
+
+/// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
+const MDNS_PORT: u16 = 5353;
 
 impl DriverRuntime {
     /// Ends the driver's sleep, or its next one if it does not sleep now.
@@ -67,6 +73,10 @@ impl Runtime for DriverRuntime {
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        if inner.local_addr()?.port() == MDNS_PORT {
+            return Ok(inner);
+        }
+        let inner = Arc::new(self.sockets.wrap(inner)?);
         let (settled, remote) = (self.settled.clone(), self.remote.clone());
         Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
     }

@@ -2,6 +2,7 @@
 //! send is limited.
 
 use super::NetError;
+use super::roam::Keys;
 use std::net::SocketAddr;
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
@@ -94,10 +95,33 @@ pub(super) fn admit(sdp: &str) -> Result<String, NetError> {
 /// `host`, `srflx` or `relay`: what the description calls the candidate at this address.
 pub(super) fn kind_of(sdp: &str, address: SocketAddr) -> Option<String> {
     candidate_lines(sdp).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, _, _, _, ip, port, "typ", kind, ..] = fields[..] else { return None };
-        let told = SocketAddr::new(ip.parse().ok()?, port.parse().ok()?);
+        let (told, kind) = candidate_address(line)?;
         (told == address).then(|| kind.to_owned())
+    })
+}
+
+/// Where a candidate points to, and its kind; `None` for a name (mDNS).
+pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
+    let mut fields = line.split_whitespace().skip(4);
+    let (ip, port) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (fields.next()? == "typ").then_some((SocketAddr::new(ip, port), fields.next()?))
+}
+
+/// Every address in a description at which its maker may be.
+pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
+    candidate_lines(sdp).filter_map(|line| Some(candidate_address(line)?.0))
+}
+
+/// The ICE credentials of both ends.
+pub(super) fn keys(local: &str, remote: &str) -> Option<Keys> {
+    let value =
+        |sdp: &str, name: &str| sdp.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+    let (ufrag, pwd) = ("a=ice-ufrag:", "a=ice-pwd:");
+    Some(Keys {
+        local_ufrag: value(local, ufrag)?,
+        local_pwd: value(local, pwd)?,
+        remote_ufrag: value(remote, ufrag)?,
+        remote_pwd: value(remote, pwd)?,
     })
 }
 

@@ -1,13 +1,16 @@
 //! From the outlet of the encoders to webrtc's tracks: two tasks that make RTP packets of what they are handed.
 //!
+//! Sound repeats its last packets within the next ones while the receiver reports losses ([`Monitor::voice_copies`]).
+//!
 //! Video is admitted frame by frame, before it has sequence numbers: a frame that would wait too long in the pacer
-//! is left out whole, and so is everything up to the next keyframe. Dropped later, it would be a gap that the
-//! other side asks for again and again.
+//! is left out whole, and so is everything up to the next keyframe; before it comes to that, pictures that no other
+//! is predicted from are left out alone. Dropped later, it would be a gap that the other side asks for again.
 
 use super::NetEvent;
 use super::monitor::Monitor;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::rate::Admission;
+use crate::rtp::red::RedEncoder;
 use crate::units::MediaKind;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
@@ -24,8 +27,15 @@ pub(super) const VIDEO_QUEUE: usize = 8;
 pub(super) const AUDIO_QUEUE: usize = 16;
 /// Payload of a packet: with all headers and IPv6 it still fits a path that takes 1280 bytes.
 const MAX_PAYLOAD: usize = 1188;
+/// While the path has no room the next frame is left in the queue, from which the encoder sees that it must pause; but
+/// not for longer than half a second.
+const HELD_STEP: Duration = Duration::from_millis(5);
+const MAX_HELD: u32 = 100;
 /// A keyframe that was asked for takes a moment to come.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Disposable frames are left out while the video in front of them needs longer than this to get out.
+const LONG_WAIT: Duration = Duration::from_millis(120);
 
 /// Sequence numbers and headers of one stream.
 struct Stream {
@@ -61,16 +71,22 @@ pub(super) async fn audio(
     let ssrc = monitor.ssrcs.audio;
     let mut stream = Stream { track, ssrc, sequence: ssrc as u16 };
     let mut expected = None;
+    let mut copies = RedEncoder::default();
     while let Some(packet) = packets.recv().await {
         // Kept up even before the other side is there: the clock has settled when it comes.
         let timestamp = monitor.clock.audio_time(packet.position, packet.captured_at);
-        if !monitor.is_connected() {
+        if !monitor.may_send_sound(Instant::now()) {
             continue;
         }
-        let Some(payload_type) = monitor.payload_type(MediaKind::Audio) else { continue };
+        let Some(opus) = monitor.payload_type(MediaKind::Audio) else { continue };
         // The marker says that sound begins after a silence that was not sent (RFC 7587, RFC 3551).
         let marker = expected.is_some_and(|expected| packet.position > expected);
-        stream.write(payload_type, timestamp, marker, packet.data).await;
+        let repeated = copies.encode(timestamp, &packet.data, opus, monitor.voice_copies());
+        let (payload_type, payload) = match (monitor.red(), repeated) {
+            (Some(red), Some(repeated)) => (red, repeated),
+            _ => (opus, packet.data),
+        };
+        stream.write(payload_type, timestamp, marker, payload).await;
         expected = Some(packet.position + crate::net::media::AUDIO_CLOCK as u64 / 50);
     }
 }
@@ -91,7 +107,13 @@ pub(super) async fn video(
             continue;
         };
         let admit = || monitor.pacer().admit(frame.data.len(), frame.keyframe);
-        match gate.decide(frame.keyframe, Instant::now(), admit) {
+        let mut held = 0;
+        while held < MAX_HELD && monitor.pacer().is_held(Instant::now()) {
+            held += 1;
+            tokio::time::sleep(HELD_STEP).await;
+        }
+        let long_wait = frame.disposable && monitor.pacer().wait() > LONG_WAIT;
+        match gate.decide(frame.keyframe, long_wait, Instant::now(), admit) {
             Verdict::Send => {}
             Verdict::Drop => continue,
             Verdict::DropAndAsk => {
@@ -130,7 +152,17 @@ struct Gate {
 }
 
 impl Gate {
-    fn decide(&mut self, keyframe: bool, now: Instant, admit: impl FnOnce() -> Admission) -> Verdict {
+    /// `passed_over`: the frame is not worth its place in the queue, and nothing refers to it.
+    fn decide(
+        &mut self,
+        keyframe: bool,
+        passed_over: bool,
+        now: Instant,
+        admit: impl FnOnce() -> Admission,
+    ) -> Verdict {
+        if self.open && passed_over {
+            return Verdict::Drop;
+        }
         if self.open || keyframe {
             self.open = admit() == Admission::Send;
             if self.open {
@@ -169,7 +201,16 @@ mod tests {
         ];
         for (ms, keyframe, admission, verdict) in timeline {
             let now = start + Duration::from_millis(ms);
-            assert_eq!(gate.decide(keyframe, now, || admission), verdict, "at {ms} ms");
+            assert_eq!(gate.decide(keyframe, false, now, || admission), verdict, "at {ms} ms");
         }
+    }
+
+    #[test]
+    fn a_disposable_frame_is_left_out_alone() {
+        let (now, send) = (Instant::now(), || Admission::Send);
+        let mut gate = Gate::default();
+        assert_eq!(gate.decide(true, false, now, send), Verdict::Send);
+        assert_eq!(gate.decide(false, true, now, || panic!("not asked for")), Verdict::Drop);
+        assert_eq!(gate.decide(false, false, now, send), Verdict::Send);
     }
 }

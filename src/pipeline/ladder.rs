@@ -1,24 +1,32 @@
-//! How large the pictures are that we send: the highest rung that the bit rate, the content and the processor
-//! allow. A core: the encoder's thread hands it every picture and what it cost.
+//! How large and how many pictures we send: the highest rung that the bit rate, the content, the processor and the
+//! place where the picture is shown allow. A core: the encoder's thread hands it every picture and what it cost.
 //!
 //! ```text
-//!  bits per pixel < LEAST, pictures skipped, encoding too slow: a rung down (after SETTLE)
-//!  bits per pixel >= ENOUGH and time to spare for PATIENCE:      a rung up
+//!  bits per pixel < LEAST, pictures left out, encoding too slow: a rung down (after SETTLE)
+//!  bits per pixel >= ENOUGH and time to spare for PATIENCE:      a rung up, but not above what is drawn
 //! ```
-//! Every change costs a keyframe, so going up waits, and longer after the content or the processor had forced us
-//! down.
+//! Sizes come first; at rates at which even the second smallest size starves, fewer pictures a second are better
+//! than smaller ones. Every change of size costs a keyframe, so going up waits, and longer after the content or the
+//! processor had forced us down.
 
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
 
 /// Shares of the camera's sides: 1280x720, 960x540, 640x360, 480x270, 320x180.
-const RUNGS: [(u32, u32); 5] = [(1, 1), (3, 4), (1, 2), (3, 8), (1, 4)];
+const SIZES: [(u32, u32); 5] = [(1, 1), (3, 4), (1, 2), (3, 8), (1, 4)];
 /// No picture has a shorter side below this.
 const SMALLEST_SIDE: u32 = 90;
+/// Shares of the camera's pictures that are sent on the lowest rungs: 20 and 15 of 30 a second.
+const FEWER: f64 = 2.0 / 3.0;
+const FEWEST: f64 = 0.5;
+/// A camera that gives no more than this is not thinned out.
+const LEAST_FPS: f64 = 15.0;
 /// Below this OpenH264 must leave out pictures of ordinary scenes (measured: 720p30 needs about 0.8 Mbit/s).
 const LEAST_BITS_PER_PIXEL: f64 = 0.03;
 /// With this much on the larger size it looks better than the smaller one.
 const ENOUGH_BITS_PER_PIXEL: f64 = 0.045;
+/// A picture is large enough for its place if it is smaller by no more than this: nobody sees the difference.
+const DRAWN_TOLERANCE: f64 = 0.95;
 /// After a change nothing is decided for this long: the keyframe upsets every measure. After any keyframe, skipped
 /// pictures do not count for this long: they pay for the keyframe.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -62,12 +70,24 @@ pub enum Coded {
     Skipped,
 }
 
-/// The choice of the sent size.
+/// A step of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rung {
+    size: Resolution,
+    /// Of the camera's pictures.
+    share: f64,
+}
+
+/// The choice of the sent size and rate.
 pub struct Ladder {
     source: Resolution,
     fps: f64,
     target: Bitrate,
+    /// The first is the highest.
+    rungs: Vec<Rung>,
     rung: usize,
+    /// The highest rung that is of use where the picture is drawn.
+    top: usize,
     limitation: Limitation,
     /// Averages: seconds of work for a picture, share of pictures the encoder skipped.
     work: Option<f64>,
@@ -79,12 +99,15 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    pub fn new(source: Resolution, fps: f64, target: Bitrate) -> Self {
+    /// `drawn`: the pixels our picture is drawn on; `None` if that is not known.
+    pub fn new(source: Resolution, fps: f64, target: Bitrate, drawn: Option<Resolution>) -> Self {
         let mut ladder = Self {
             source,
             fps: fps.max(1.0),
             target,
+            rungs: rungs(source),
             rung: 0,
+            top: 0,
             limitation: Limitation::None,
             work: None,
             skipped: 0.0,
@@ -93,6 +116,8 @@ impl Ladder {
             up_possible_since: None,
             patience: PATIENCE,
         };
+        ladder.set_drawn(drawn);
+        ladder.rung = ladder.top;
         while ladder.is_starved(ladder.rung) && ladder.has_lower() {
             ladder.rung += 1;
             ladder.limitation = Limitation::Bandwidth;
@@ -110,8 +135,17 @@ impl Ladder {
     pub fn set_fps(&mut self, fps: f64) {
         self.fps = fps.max(1.0);
     }
+    /// The pixels that our picture is drawn on: more of them would be sent for nothing.
+    pub fn set_drawn(&mut self, drawn: Option<Resolution>) {
+        self.top = drawn.map_or(0, |drawn| self.rung_for(drawn));
+    }
     pub fn limitation(&self) -> Limitation {
         self.limitation
+    }
+    /// How many of the camera's pictures are to be sent, 0.0 to 1.0.
+    pub fn share(&self) -> f64 {
+        let share = self.rungs[self.rung].share;
+        share.max((LEAST_FPS / self.fps).min(1.0))
     }
     /// The size to send.
     pub fn resolution(&self) -> Resolution {
@@ -131,7 +165,7 @@ impl Ladder {
         if now < settled_at {
             return;
         }
-        let busy = self.work.unwrap_or(0.0) * self.fps;
+        let busy = self.work.unwrap_or(0.0) * self.fps * self.share();
         let too_slow = busy > BUSY;
         let too_many_skipped = self.skipped > SKIPPED;
         if (too_slow || too_many_skipped || self.is_starved(self.rung)) && self.has_lower() {
@@ -140,18 +174,22 @@ impl Ladder {
             self.move_to(self.rung + 1, now);
             return;
         }
-        let up_possible = self.rung > 0 && {
-            let growth = self.size(self.rung - 1).area() as f64 / self.resolution().area() as f64;
-            self.bits_per_pixel(self.rung - 1) >= ENOUGH_BITS_PER_PIXEL
-                && busy * growth < RELAXED
-                && self.skipped < SKIPPED / 4.0
-        };
+        if self.rung < self.top {
+            self.patience = SETTLE;
+            self.move_to(self.top, now);
+            return;
+        }
+        let up_possible =
+            self.rung > self.top && { self.has_enough(self.rung - 1) && self.skipped < SKIPPED / 4.0 };
         if !up_possible {
             self.up_possible_since = None;
         } else if now.duration_since(*self.up_possible_since.get_or_insert(now)) >= self.patience {
+            // Held down by the place alone: it has grown, and all the way up is known to be open.
+            let higher = if self.limitation == Limitation::None { self.top } else { self.rung - 1 };
+            let higher = (higher..self.rung).find(|rung| self.has_enough(*rung)).unwrap_or(self.rung - 1);
             self.patience = PATIENCE;
-            self.move_to(self.rung - 1, now);
-            if self.rung == 0 {
+            self.move_to(higher, now);
+            if self.rung == self.top {
                 self.limitation = Limitation::None;
             }
         }
@@ -170,25 +208,68 @@ impl Ladder {
     }
 
     fn size(&self, rung: usize) -> Resolution {
-        let (numerator, denominator) = RUNGS[rung];
-        let side = |side: u32| (side * numerator / denominator) & !1;
-        Resolution::new(side(self.source.width).max(16), side(self.source.height).max(16))
+        self.rungs[rung].size
+    }
+
+    /// The lowest rung with all pictures whose size is enough for this place.
+    fn rung_for(&self, drawn: Resolution) -> usize {
+        let share = |side: u32, of: u32| f64::from(side) / f64::from(of.max(1));
+        // The picture keeps its shape, so the tighter side decides; but a window may cut the other one off.
+        let wanted = share(drawn.width, self.source.width).max(share(drawn.height, self.source.height));
+        let enough = |rung: &Rung| {
+            rung.share == 1.0 && share(rung.size.width, self.source.width) >= wanted * DRAWN_TOLERANCE
+        };
+        self.rungs.iter().rposition(enough).unwrap_or(0)
     }
 
     fn has_lower(&self) -> bool {
-        self.rung + 1 < RUNGS.len() && {
-            let lower = self.size(self.rung + 1);
-            lower.width.min(lower.height) >= SMALLEST_SIDE
-        }
+        self.rung + 1 < self.rungs.len()
+    }
+
+    /// Pixels a second.
+    fn pixel_rate(&self, rung: usize) -> f64 {
+        let Rung { size, share } = self.rungs[rung];
+        size.area() as f64 * self.fps * share.max((LEAST_FPS / self.fps).min(1.0))
     }
 
     fn bits_per_pixel(&self, rung: usize) -> f64 {
-        self.target.bps() as f64 / (self.size(rung).area() as f64 * self.fps)
+        self.target.bps() as f64 / self.pixel_rate(rung)
+    }
+
+    /// Whether there is bit rate and time for a higher rung.
+    fn has_enough(&self, rung: usize) -> bool {
+        let work =
+            self.work.unwrap_or(0.0) * self.size(rung).area() as f64 / self.size(self.rung).area() as f64;
+        let fps = self.fps * self.rungs[rung].share;
+        self.bits_per_pixel(rung) >= ENOUGH_BITS_PER_PIXEL && work * fps < RELAXED
     }
 
     fn is_starved(&self, rung: usize) -> bool {
         self.bits_per_pixel(rung) < LEAST_BITS_PER_PIXEL
     }
+}
+
+fn rungs(source: Resolution) -> Vec<Rung> {
+    let mut sizes: Vec<Resolution> = Vec::new();
+    for (numerator, denominator) in SIZES {
+        let side = |side: u32| ((side * numerator / denominator) & !1).max(16);
+        let size = Resolution::new(side(source.width), side(source.height));
+        if sizes.is_empty() || size.width.min(size.height) >= SMALLEST_SIDE {
+            sizes.push(size);
+        }
+    }
+    let rung = |share: f64| move |size: &Resolution| Rung { size: *size, share };
+    let (last, larger) = match sizes.split_last() {
+        Some((last, larger)) if !larger.is_empty() => (*last, larger),
+        _ => (sizes[0], &sizes[..]),
+    };
+    let mut rungs: Vec<Rung> = larger.iter().map(rung(1.0)).collect();
+    rungs.extend(larger.last().map(rung(FEWER)));
+    if Some(&last) != larger.last() {
+        rungs.push(Rung { size: last, share: FEWER });
+    }
+    rungs.push(Rung { size: last, share: FEWEST });
+    rungs
 }
 
 #[cfg(test)]
@@ -205,7 +286,7 @@ mod tests {
 
     impl Timeline {
         fn new(kbps: u64) -> Self {
-            let ladder = Ladder::new(Resolution::HD, 30.0, Bitrate::from_kbps(kbps));
+            let ladder = Ladder::new(Resolution::HD, 30.0, Bitrate::from_kbps(kbps), None);
             Self { ladder, now: Instant::now(), changes: 0 }
         }
         /// Pictures for so many seconds, each of which took `work_ms` at 720p; every nth is skipped.
@@ -232,6 +313,44 @@ mod tests {
         for (kbps, height) in [(2500, 720), (900, 720), (500, 540), (300, 360), (150, 270), (30, 180)] {
             assert_eq!(Timeline::new(kbps).ladder.resolution().height, height, "{kbps} kbit/s");
         }
+    }
+
+    #[test]
+    fn at_the_lowest_rates_there_are_fewer_pictures() {
+        for (kbps, height, fps) in [(150, 270, 30.0), (100, 270, 20.0), (50, 180, 20.0), (30, 180, 15.0)] {
+            let ladder = Timeline::new(kbps).ladder;
+            assert_eq!((ladder.resolution().height, ladder.share() * 30.0), (height, fps), "{kbps} kbit/s");
+        }
+        let mut slow = Ladder::new(Resolution::HD, 15.0, Bitrate::from_kbps(20), None);
+        assert_eq!(slow.share(), 1.0);
+        slow.set_fps(20.0);
+        assert_eq!(slow.share(), 0.75);
+    }
+
+    #[test]
+    fn no_more_is_sent_than_is_drawn() {
+        let mut line = Timeline::new(2500);
+        let drawn = |width, height| Some(Resolution::new(width, height));
+        for (place, height) in [
+            (drawn(640, 360), 360),
+            (drawn(641, 300), 360),
+            (drawn(1280, 400), 720),
+            (drawn(700, 400), 540),
+            (drawn(60, 40), 270),
+            (drawn(3840, 2160), 720),
+            (drawn(0, 0), 270),
+            (None, 720),
+        ] {
+            line.ladder.set_drawn(place);
+            assert_eq!(line.run(12, 5.0, 0), height, "{place:?}");
+            assert_eq!(line.ladder.limitation(), Limitation::None);
+            assert_eq!(line.ladder.share(), 1.0);
+        }
+        line.target(250);
+        line.ladder.set_drawn(drawn(960, 540));
+        assert_eq!((line.run(5, 5.0, 0), line.ladder.limitation()), (360, Limitation::Bandwidth));
+        let small = Ladder::new(Resolution::HD, 30.0, Bitrate::from_kbps(2500), drawn(320, 180));
+        assert_eq!(small.resolution().height, 270);
     }
 
     #[test]
@@ -292,11 +411,11 @@ mod tests {
 
     #[test]
     fn small_and_upright_cameras_have_fewer_rungs() {
-        let mut ladder = Ladder::new(Resolution::new(160, 120), 30.0, Bitrate::from_kbps(3));
+        let mut ladder = Ladder::new(Resolution::new(160, 120), 30.0, Bitrate::from_kbps(3), None);
         assert_eq!(ladder.resolution(), Resolution::new(120, 90));
-        ladder = Ladder::new(Resolution::new(720, 1280), 30.0, Bitrate::from_kbps(300));
+        ladder = Ladder::new(Resolution::new(720, 1280), 30.0, Bitrate::from_kbps(300), None);
         assert_eq!(ladder.resolution(), Resolution::new(360, 640));
-        ladder = Ladder::new(Resolution::new(5, 3), 30.0, Bitrate::from_kbps(300));
+        ladder = Ladder::new(Resolution::new(5, 3), 30.0, Bitrate::from_kbps(300), None);
         assert_eq!(ladder.resolution(), Resolution::new(16, 16));
     }
 }

@@ -24,8 +24,9 @@ use crate::device::{
 };
 use crate::frame::RtpPacket;
 use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
+use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
-use crate::units::Bitrate;
+use crate::units::{Bitrate, Resolution};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,8 +149,8 @@ impl Media {
     pub fn set_microphone(&self, choice: MicrophoneChoice) {
         self.shared.microphone.wish.change(|wish| wish.choice = choice);
     }
-    pub fn set_noise_suppression(&self, on: bool) {
-        self.shared.microphone.wish.change(|wish| wish.settings.noise_suppression = on);
+    pub fn set_noise_suppression(&self, level: NoiseSuppression) {
+        self.shared.microphone.wish.change(|wish| wish.settings.noise_suppression = level);
     }
     pub fn set_automatic_gain(&self, on: bool) {
         self.shared.microphone.wish.change(|wish| wish.settings.automatic_gain = on);
@@ -277,6 +278,16 @@ impl PeerMedia {
     /// The peer said that its camera is off (or on again): its picture is cleared, and the pause is no freeze.
     pub fn camera_stopped(&self, stopped: bool) {
         self.video.camera_stopped(stopped);
+    }
+
+    /// At which size the peer draws our picture; `None`: nobody looks at it, so none is made for this peer.
+    pub fn peer_view(&self, drawn: Option<Resolution>) {
+        self.shared.video.set_view(self.id, drawn);
+    }
+
+    /// Whether we draw the peer's picture. It stops sending while we do not, which is no freeze.
+    pub fn set_shown(&self, shown: bool) {
+        self.video.set_shown(shown);
     }
 
     /// Loudness of the peer's voice now, 0.0 to 1.0, as a meter shows it.

@@ -8,6 +8,7 @@ use super::Openers;
 use super::camera::RETRY;
 use super::receive_audio::VoiceIn;
 use super::send_audio::Played;
+use super::stand_in::{self, Loss};
 use super::worker::{Events, Reporter, Wish};
 use crate::codec::BLOCK;
 use crate::device::{AudioSink, DeviceError, DeviceKind, SpeakerChoice};
@@ -40,6 +41,7 @@ pub(super) struct SpeakerLink {
 pub(super) fn run(link: &SpeakerLink, openers: &Openers, events: &Events) {
     let mut reporter = Reporter::new(DeviceKind::Speaker, events.clone());
     let mut tried: Option<SpeakerChoice> = None;
+    let mut loss = Loss::default();
     while let Some((wish, version)) = link.wish.current() {
         if wish.peers.is_empty() {
             link.wish.wait(version, None);
@@ -49,8 +51,9 @@ pub(super) fn run(link: &SpeakerLink, openers: &Openers, events: &Events) {
             reporter.forget();
             tried = Some(wish.choice.clone());
         }
-        let error = match (openers.speaker)(&wish.choice) {
+        let error = match stand_in::open(&openers.speaker, &wish.choice, &mut reporter) {
             Ok(mut speaker) => {
+                loss.opened(Instant::now());
                 if wish.choice != SpeakerChoice::None {
                     reporter.opened(speaker.name(), None);
                 }
@@ -58,7 +61,7 @@ pub(super) fn run(link: &SpeakerLink, openers: &Openers, events: &Events) {
             }
             Err(error) => Some(error),
         };
-        let Some(error) = error else { continue };
+        let Some(error) = error.and_then(|error| loss.after(error, Instant::now())) else { continue };
         reporter.failed(error);
         let retry_at = Instant::now() + RETRY;
         let stand_in = (openers.speaker)(&SpeakerChoice::None);
@@ -69,7 +72,8 @@ pub(super) fn run(link: &SpeakerLink, openers: &Openers, events: &Events) {
     }
 }
 
-/// Plays until the speaker fails, or `None` if another one is wished for, nobody is left, or at `until`.
+/// Plays until the speaker fails, or `None` if another one is wished for or should be opened, nobody is left, or at
+/// `until`.
 fn play(
     link: &SpeakerLink,
     speaker: &mut dyn AudioSink,
@@ -83,7 +87,8 @@ fn play(
         if link.wish.is_over(version) {
             (wish, version) = link.wish.current()?;
         }
-        if wish.choice != *choice || wish.peers.is_empty() || until.is_some_and(|at| Instant::now() >= at) {
+        let is_over = wish.choice != *choice || wish.peers.is_empty() || speaker.is_outdated();
+        if is_over || until.is_some_and(|at| Instant::now() >= at) {
             return None;
         }
         if let Err(error) = speaker.wait(POLL) {

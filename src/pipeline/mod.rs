@@ -4,17 +4,23 @@
 //! [`Media`] is what the engine holds: one camera, one microphone, one speaker for the whole program, shared by
 //! the lobby's preview and all peers; [`Media::open_peer`] adds the two decoding ends for one peer.
 
+pub mod budget;
 mod camera;
+mod fade;
+mod glass;
 pub mod ladder;
 mod media;
 mod meter;
 mod mix;
+mod mute;
+mod muted;
 mod pairing;
 mod receive_audio;
 mod receive_video;
 mod send_audio;
 mod send_video;
 pub mod slot;
+mod stand_in;
 mod sync;
 pub mod voice;
 mod worker;
@@ -24,6 +30,7 @@ pub use media::{Media, Openers, PeerMedia};
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;
+use crate::settings::NoiseSuppression;
 use crate::units::{Bitrate, Resolution};
 use slot::FrameSlot;
 use std::path::PathBuf;
@@ -39,7 +46,7 @@ pub struct MediaSetup {
     pub max_bitrate: Option<Bitrate>,
     /// Received video is written here too (`--video-out`), as y4m.
     pub video_out: Option<PathBuf>,
-    pub noise_suppression: bool,
+    pub noise_suppression: NoiseSuppression,
     pub automatic_gain: bool,
 }
 
@@ -48,12 +55,16 @@ pub struct MediaSetup {
 pub enum MediaEvent {
     /// A device runs: its name, and for a camera what it gives.
     Opened { kind: DeviceKind, name: String, picture: Option<(Resolution, f64)> },
+    /// The chosen device of this name is not there; the system's stands in until it is. What opens next is that one.
+    Missing { kind: DeviceKind, name: String },
     /// A device does not run (any more). The thread goes on trying to open it, about once a second.
     Failed { kind: DeviceKind, error: DeviceError },
     /// A file source has come to its end, or a thread has died; the call goes on without it.
     Stopped { kind: DeviceKind, error: DeviceError },
     /// Loudness of our microphone after processing, 0.0 to 1.0, about ten times a second, only while it changes.
     MicrophoneLevel(f32),
+    /// Somebody speaks while the microphone is muted; said once in a while.
+    SpeaksWhileMuted,
     /// The decoder of this peer needs a keyframe; already throttled.
     NeedsKeyframe(PeerId),
 }

@@ -50,6 +50,8 @@ impl VoiceIn {
         into.codec = "opus".into();
         into.audio_level = f64::from(state.rms);
         into.packets_discarded = counters.packets_discarded;
+        into.fec_packets_received = counters.fec_packets_received;
+        into.fec_packets_discarded = counters.fec_packets_discarded;
         into.jitter_buffer_delay = counters.jitter_buffer_delay;
         into.jitter_buffer_target_delay = counters.jitter_buffer_target_delay;
         into.jitter_buffer_emitted_count = counters.jitter_buffer_emitted_count;

@@ -7,6 +7,7 @@
 //! Copies of a picture: one, out of the decoder. The thread sleeps until a packet, a due picture or a deadline of
 //! the assembler.
 
+use super::glass::PictureAges;
 use super::meter::RateMeter;
 use super::sync::PeerSync;
 use super::worker::Events;
@@ -22,7 +23,7 @@ use crate::units::Resolution;
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Packets between the network and this thread: half a second at 10 Mbit/s. One that finds no room is lost, and
 /// asked for again by the network like any other.
@@ -48,8 +49,11 @@ pub(super) struct VideoIn {
 struct Shared {
     stats: InboundVideo,
     freezes: FreezeDetector,
+    ages: PictureAges,
     decoded: RateMeter,
     camera_stopped: bool,
+    /// We have told the peer that nobody looks.
+    hidden: bool,
 }
 
 impl VideoIn {
@@ -82,6 +86,7 @@ impl VideoIn {
         into.jitter_buffer_delay = ours.jitter_buffer_delay;
         into.jitter_buffer_emitted_count = ours.jitter_buffer_emitted_count;
         into.total_decode_time = ours.total_decode_time;
+        into.glass_to_glass = state.ages.stats();
         into.sync_offset_ms = self.sync.offset_ms();
     }
 
@@ -94,6 +99,13 @@ impl VideoIn {
         if stopped {
             self.picture.clear();
         }
+    }
+
+    /// Whether anybody looks at the pictures; while nobody does, the peer sends none.
+    pub fn set_shown(&self, shown: bool) {
+        let mut state = self.lock();
+        state.hidden = !shown;
+        state.freezes.pause();
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -148,7 +160,7 @@ impl Receiving {
 
     fn work(&mut self, link: &VideoIn, events: &Events) {
         if let Some(round_trip) = link.sync.round_trip() {
-            self.assembler.set_patience(VideoAssembler::patience_for(round_trip));
+            self.assembler.set_round_trip(round_trip);
             self.throttle.set_round_trip(round_trip);
         }
         let mut now = Instant::now();
@@ -207,10 +219,13 @@ impl Receiving {
         let mut state = link.lock();
         state.stats.jitter_buffer_delay += now.saturating_duration_since(newest.first_arrival).as_secs_f64();
         state.stats.jitter_buffer_emitted_count += 1;
+        state.ages.handle_shown(&newest.frame.image, SystemTime::now());
         if state.camera_stopped {
             return; // packets that were still under way
         }
-        state.freezes.handle_frame(now);
+        if !state.hidden {
+            state.freezes.handle_frame(now);
+        }
         drop(state);
         if let Some(file) = &*link.file.lock().unwrap_or_else(PoisonError::into_inner) {
             file.put(newest.frame.clone());

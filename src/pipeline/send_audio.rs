@@ -2,14 +2,17 @@
 //! measures, encodes 20 ms and hands the packet to every peer.
 //!
 //! Without a peer (the lobby) it only measures the level. Muted, all goes on but the sending, so that the echo
-//! canceller knows the room when the microphone comes back.
+//! canceller knows the room when the microphone comes back (see `mute`).
 
 use super::MediaEvent;
 use super::Openers;
 use super::camera::RETRY;
+use super::fade::Fade;
 use super::meter::{Level, loudness, rms};
-use super::pairing::Pairing;
-use super::voice::{VoiceProcessor, VoiceSettings};
+use super::mute::Mute;
+use super::muted::MutedTalk;
+use super::stand_in::{self, Loss};
+use super::voice::{EchoStats, VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
 use crate::codec::opus::OpusEncoder;
 use crate::codec::{AudioEncoder, BLOCK, PACKET, SAMPLE_RATE};
@@ -25,6 +28,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// A changed wish is noticed with the next block, and at the latest after this.
 const POLL: Duration = Duration::from_millis(250);
+/// A microphone that is given up is heard out this long, for its last packet.
+const LEAVE: Duration = Duration::from_millis(20);
 /// The level is told this often, if it has changed by a visible step.
 const LEVEL_INTERVAL: Duration = Duration::from_millis(100);
 const LEVEL_STEP: f32 = 0.01;
@@ -49,6 +54,7 @@ struct State {
     outlets: Vec<AudioOutlet>,
     /// Of what is sent, as W3C has it: linear.
     level: f32,
+    echo: EchoStats,
 }
 
 struct AudioOutlet {
@@ -74,7 +80,10 @@ impl AudioOut {
 
     pub fn stats(&self, into: &mut OutboundAudio) {
         into.codec = "opus".into();
-        into.audio_level = f64::from(self.lock().level);
+        let state = self.lock();
+        into.audio_level = f64::from(state.level);
+        into.echo_return_loss = state.echo.return_loss;
+        into.echo_return_loss_enhancement = state.echo.return_loss_enhancement;
     }
 
     fn is_wanted(&self) -> bool {
@@ -88,6 +97,10 @@ impl AudioOut {
 
     fn set_level(&self, level: f32) {
         self.lock().level = level;
+    }
+
+    fn set_echo(&self, echo: EchoStats) {
+        self.lock().echo = echo;
     }
 
     /// A full queue drops the packet for that peer: the jitter buffer there makes up for it.
@@ -119,6 +132,7 @@ pub(super) fn run(link: &MicrophoneLink, openers: &Openers, events: &Events) {
     let mut reporter = Reporter::new(DeviceKind::Microphone, events.clone());
     let mut sending = Sending::new();
     let mut tried: Option<MicrophoneChoice> = None;
+    let mut loss = Loss::default();
     while let Some((wish, version)) = link.wish.current() {
         if tried.as_ref() != Some(&wish.choice) {
             reporter.forget();
@@ -129,14 +143,16 @@ pub(super) fn run(link: &MicrophoneLink, openers: &Openers, events: &Events) {
             link.wish.wait(version, None);
             continue;
         }
-        let ended = match (openers.microphone)(&wish.choice) {
+        let ended = match stand_in::open(&openers.microphone, &wish.choice, &mut reporter) {
             Ok(mut microphone) => {
                 reporter.opened(microphone.name(), None);
+                loss.opened(Instant::now());
                 sending.listen(link, microphone.as_mut(), wish.clone(), version, events)
             }
             Err(error) => Some(error),
         };
         let Some(error) = ended else { continue }; // another microphone, or the end
+        let Some(error) = loss.after(error, Instant::now()) else { continue };
         sending.silence(link, events);
         let ended = error == DeviceError::Ended;
         if ended {
@@ -171,7 +187,6 @@ fn wait_for_choice(
 /// The processing chain from the microphone on.
 struct Sending {
     voice: Option<VoiceProcessor>,
-    pairing: Pairing,
     encoder: Option<OpusEncoder>,
     loss: f32,
     /// Up to [`PACKET`] samples wait for their packet.
@@ -180,29 +195,34 @@ struct Sending {
     /// Position in the stream of the next sample, and when it is due by the count.
     position: u64,
     expected_at: Option<Instant>,
+    mute: Mute,
     level: Level,
     told_level: f32,
     told_at: Option<Instant>,
+    muted_talk: MutedTalk,
+    fade: Fade,
 }
 
 impl Sending {
     fn new() -> Self {
         Self {
             voice: None,
-            pairing: Pairing::default(),
             encoder: None,
             loss: -1.0,
             packet: Vec::with_capacity(PACKET),
             packet_at: None,
             position: 0,
             expected_at: None,
+            mute: Mute::default(),
             level: Level::default(),
             told_level: 0.0,
             told_at: None,
+            muted_talk: MutedTalk::default(),
+            fade: Fade::Open,
         }
     }
 
-    /// Sends what the microphone hears until it fails, or `None` if another one is wished for.
+    /// Sends what the microphone hears until it fails, or `None` if another one is wished for or should be opened.
     fn listen(
         &mut self,
         link: &MicrophoneLink,
@@ -214,8 +234,13 @@ impl Sending {
         let mut heard = [0.0; BLOCK];
         loop {
             if link.wish.is_over(version) {
-                let (new, now) = link.wish.current().filter(|(new, _)| new.choice == wish.choice)?;
-                (wish, version) = (new, now);
+                match link.wish.current().filter(|(new, _)| new.choice == wish.choice) {
+                    Some((new, now)) => (wish, version) = (new, now),
+                    None => return self.leave(link, microphone, &wish, events),
+                }
+            }
+            if microphone.is_outdated() {
+                return self.leave(link, microphone, &wish, events);
             }
             match microphone.read(&mut heard, POLL) {
                 Ok(Some(captured_at)) => self.handle_block(link, &wish, &heard, captured_at, events),
@@ -223,6 +248,29 @@ impl Sending {
                 Err(error) => return Some(error),
             }
         }
+    }
+
+    /// The last packet from this microphone goes down to silence; there is nothing to report.
+    fn leave(
+        &mut self,
+        link: &MicrophoneLink,
+        microphone: &mut dyn AudioSource,
+        wish: &MicrophoneWish,
+        events: &Events,
+    ) -> Option<DeviceError> {
+        let mut heard = [0.0; BLOCK];
+        self.fade = Fade::Closing;
+        for _ in 0..2 * PACKET / BLOCK {
+            match microphone.read(&mut heard, LEAVE) {
+                Ok(Some(captured_at)) => self.handle_block(link, wish, &heard, captured_at, events),
+                Ok(None) | Err(_) => break,
+            }
+            if self.packet.is_empty() && self.fade == Fade::Closed {
+                break;
+            }
+        }
+        self.fade = Fade::Open;
+        None
     }
 
     fn handle_block(
@@ -243,20 +291,22 @@ impl Sending {
         let voice = self.voice.get_or_insert_with(|| {
             // What was played while no microphone ran is no echo of now.
             link.played.try_iter().for_each(drop);
-            self.pairing = Pairing::default();
             VoiceProcessor::new(wish.settings)
         });
         voice.apply(wish.settings);
-        for played in link.played.try_iter().take(self.pairing.take(link.played.len())) {
-            voice.handle_played(&played);
-        }
         let mut block = [0.0; BLOCK];
-        voice.process(heard, &mut block);
+        voice.hear(heard, &link.played, &mut block);
         self.tell_level(&block, captured_at, events);
+        self.fade.apply(&mut block);
         self.count(captured_at);
+        if self.muted_talk.handle(&block, wish.muted, captured_at) {
+            events.send(MediaEvent::SpeaksWhileMuted);
+        }
         if wish.muted {
-            self.packet.clear();
             link.out.set_level(0.0);
+        }
+        if !self.mute.admit(wish.muted, &mut block) {
+            self.packet.clear();
             return;
         }
         if self.packet.is_empty() {
@@ -264,7 +314,8 @@ impl Sending {
         }
         self.packet.extend_from_slice(&block);
         if self.packet.len() == PACKET {
-            self.send(link);
+            let silent = self.send(link);
+            self.mute.encoded(silent);
             self.packet.clear();
         }
     }
@@ -289,16 +340,18 @@ impl Sending {
         self.position += BLOCK as u64;
     }
 
-    fn send(&mut self, link: &MicrophoneLink) {
+    /// Encodes the packet and hands it out. True if nothing more needs to be said while nobody speaks.
+    fn send(&mut self, link: &MicrophoneLink) -> bool {
         let level = rms(&self.packet);
         link.out.set_level(level);
+        link.out.set_echo(self.voice.as_ref().map_or_else(EchoStats::default, VoiceProcessor::echo));
         if self.encoder.is_none() {
             match OpusEncoder::new() {
                 Ok(encoder) => (self.encoder, self.loss) = (Some(encoder), -1.0),
                 Err(error) => tracing::error!(%error, "there is no voice encoder"),
             }
         }
-        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return };
+        let (Some(encoder), Some(captured_at)) = (&mut self.encoder, self.packet_at) else { return true };
         let loss = link.out.worst_loss();
         if (loss - self.loss).abs() > 0.005 {
             self.loss = loss;
@@ -311,12 +364,13 @@ impl Sending {
                 position: self.position - PACKET as u64,
                 level: loudness(level),
             }),
-            Ok(None) => {} // nobody speaks
+            Ok(None) => return true, // nobody speaks, and the other side knows
             Err(error) => {
                 tracing::error!(%error, "the voice encoder failed; the next packet gets a new one");
                 self.encoder = None;
             }
         }
+        false
     }
 
     fn tell_level(&mut self, block: &[f32], now: Instant, events: &Events) {

@@ -1,6 +1,7 @@
 //! The thread `venc`: takes the newest picture of the camera, scales and encodes it once, and hands it to every
-//! peer. While nobody wants pictures it sleeps.
+//! peer. While nobody wants pictures it sleeps; while nobody looks at them it encodes none.
 
+use super::budget::Budget;
 use super::camera::CameraLink;
 use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
@@ -39,12 +40,18 @@ struct State {
     sent_rate: RateMeter,
     /// A peer needs a keyframe.
     keyframe: bool,
+    /// Keeps peers from forcing one keyframe after the other.
+    throttle: KeyframeThrottle,
 }
 
 struct VideoOutlet {
     id: PeerId,
     sender: Sender<EncodedFrame>,
     target: Option<Bitrate>,
+    /// The size at which the peer draws our picture, if it said so.
+    drawn: Option<Resolution>,
+    /// The peer said that nobody sees it.
+    hidden: bool,
     /// A frame found no room: nothing is sent until the next keyframe.
     broken: bool,
     throttle: KeyframeThrottle,
@@ -77,6 +84,8 @@ impl VideoOut {
             id,
             sender,
             target,
+            drawn: None,
+            hidden: false,
             broken: false,
             throttle: KeyframeThrottle::default(),
             sent: 0,
@@ -96,6 +105,30 @@ impl VideoOut {
         if let Some(outlet) = self.lock().outlets.iter_mut().find(|outlet| outlet.id == id) {
             outlet.target = Some(target);
         }
+    }
+
+    /// At which size the peer draws our picture; `None`: not at all.
+    pub fn set_view(&self, id: PeerId, drawn: Option<Resolution>) {
+        if let Some(outlet) = self.lock().outlets.iter_mut().find(|outlet| outlet.id == id) {
+            outlet.hidden = drawn.is_none();
+            // What it has not seen it cannot decode from.
+            outlet.broken |= outlet.hidden;
+            outlet.drawn = drawn.or(outlet.drawn);
+        }
+    }
+
+    /// The size at which our picture is wanted: that of the peer who draws it largest.
+    fn wanted(&self) -> Wanted {
+        let state = self.lock();
+        if !state.outlets.is_empty() && state.outlets.iter().all(|outlet| outlet.hidden) {
+            return Wanted::Nothing;
+        }
+        let mut seen = state.outlets.iter().filter(|outlet| !outlet.hidden).map(|outlet| outlet.drawn);
+        let largest = seen.try_fold(Resolution::new(0, 0), |largest, drawn| {
+            let drawn = drawn?;
+            Some(Resolution::new(largest.width.max(drawn.width), largest.height.max(drawn.height)))
+        });
+        Wanted::Pictures(largest.filter(|largest| largest.area() > 0))
     }
 
     pub fn stats(&self, id: PeerId, into: &mut OutboundVideo) {
@@ -118,19 +151,29 @@ impl VideoOut {
     /// One encoder serves all, so the slowest peer sets the rate.
     fn target(&self) -> Bitrate {
         let state = self.lock();
-        let slowest = state.outlets.iter().map(|outlet| outlet.target.unwrap_or(START_RATE)).min();
+        let seen = state.outlets.iter().filter(|outlet| !outlet.hidden);
+        let slowest = seen.map(|outlet| outlet.target.unwrap_or(START_RATE)).min();
         slowest.unwrap_or(START_RATE).min(self.max)
     }
 
     /// Whether the picture taken at `now` must be a keyframe.
     fn take_keyframe_request(&self, now: Instant) -> bool {
         let mut state = self.lock();
-        let mut wanted = std::mem::take(&mut state.keyframe);
+        let mut wanted = state.keyframe;
         for outlet in &mut state.outlets {
             let has_room = outlet.sender.capacity() > 0;
-            wanted |= outlet.throttle.poll(now, outlet.broken && has_room);
+            wanted |= outlet.throttle.poll(now, outlet.broken && !outlet.hidden && has_room);
         }
-        wanted
+        let now_due = state.throttle.poll(now, wanted);
+        // One that comes too soon is not forgotten.
+        state.keyframe = wanted && !now_due;
+        now_due
+    }
+
+    /// A frame waits because the path is full: another one would only wait behind it, and is not made.
+    fn is_behind(&self) -> bool {
+        let waiting = |sender: &Sender<EncodedFrame>| sender.max_capacity() - sender.capacity();
+        self.lock().outlets.iter().any(|outlet| !outlet.broken && waiting(&outlet.sender) > 0)
     }
 
     fn hand_out(&self, frame: &EncodedFrame) {
@@ -139,7 +182,7 @@ impl VideoOut {
             if outlet.sender.is_closed() {
                 return false;
             }
-            if outlet.broken && !frame.keyframe {
+            if outlet.hidden || outlet.broken && !frame.keyframe {
                 return true;
             }
             match outlet.sender.try_send(frame.clone()) {
@@ -148,6 +191,8 @@ impl VideoOut {
                     outlet.sent += 1;
                     true
                 }
+                // It is not missed.
+                Err(TrySendError::Full(frame)) if frame.disposable => true,
                 Err(TrySendError::Full(_)) => {
                     tracing::debug!(peer = outlet.id.0, "the network is behind: pictures are left out");
                     outlet.broken = true;
@@ -161,6 +206,14 @@ impl VideoOut {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the peers want to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    /// At this size, if all of them said one.
+    Pictures(Option<Resolution>),
 }
 
 /// Runs until the encoder's slot is closed.
@@ -182,8 +235,11 @@ struct Sending {
     scaler: Scaler,
     ladder: Option<Ladder>,
     encoder: Option<H264Encoder>,
+    budget: Budget,
     fps: f64,
     camera_rate: RateMeter,
+    /// When the next picture is due, while not all of the camera's are sent.
+    next: Option<Instant>,
 }
 
 impl Sending {
@@ -192,19 +248,31 @@ impl Sending {
         let target = out.target();
         let source = frame.image.resolution();
         self.measure(frame);
+        if out.is_behind() {
+            return;
+        }
+        let Wanted::Pictures(drawn) = out.wanted() else { return };
         let ladder = match &mut self.ladder {
             Some(ladder) if ladder.source() == source => ladder,
-            ladder => ladder.insert(Ladder::new(source, self.fps, target)),
+            ladder => ladder.insert(Ladder::new(source, self.fps, target, drawn)),
         };
         ladder.set_target(target);
         ladder.set_fps(self.fps);
-        let fps = self.fps.round() as u32;
-        let encoder = self.encoder.get_or_insert_with(|| H264Encoder::new(target, fps));
+        ladder.set_drawn(drawn);
+        let fps = self.fps * ladder.share();
+        if !is_due(&mut self.next, frame.captured_at, fps, self.fps) {
+            return;
+        }
+        let encoder = self.encoder.get_or_insert_with(|| H264Encoder::new(target, fps.round() as u32));
         encoder.set_target(target);
-        encoder.set_fps(fps);
+        encoder.set_fps(fps.round() as u32);
+        if !self.budget.allows(frame.captured_at, target) {
+            ladder.handle_frame(frame.captured_at, started.elapsed(), Coded::Skipped);
+            return;
+        }
 
         let size = ladder.resolution();
-        let keyframe = out.take_keyframe_request(started);
+        let keyframe = out.take_keyframe_request(frame.captured_at);
         // No copy where the sizes agree: the encoder reads the camera's picture.
         let result = if size == source {
             encoder.encode(frame, keyframe)
@@ -224,12 +292,15 @@ impl Sending {
                 None
             }
         };
+        if let Some(frame) = &encoded {
+            self.budget.spend(frame.data.len(), frame.keyframe, target);
+        }
         let coded = match &encoded {
             Some(frame) if frame.keyframe => Coded::Keyframe,
             Some(_) => Coded::Delta,
             None => Coded::Skipped,
         };
-        ladder.handle_frame(finished, work, coded);
+        ladder.handle_frame(frame.captured_at, work, coded);
         let mut state = out.lock();
         let totals = &mut state.totals;
         totals.seconds += work.as_secs_f64();
@@ -259,6 +330,23 @@ impl Sending {
             self.fps = measured.min(60.0);
         }
     }
+}
+
+/// Whether to send the picture taken at `at`, where `fps` of `camera` pictures a second are sent, evenly.
+fn is_due(next: &mut Option<Instant>, at: Instant, fps: f64, camera: f64) -> bool {
+    if fps >= camera {
+        *next = None;
+        return true;
+    }
+    let interval = Duration::from_secs_f64(1.0 / fps);
+    // The camera's pictures do not come to the microsecond.
+    let slack = Duration::from_secs_f64(0.5 / camera);
+    let due = next.filter(|next| *next <= at + interval * 2).unwrap_or(at);
+    if at + slack < due {
+        return false;
+    }
+    *next = Some(due.max(at.checked_sub(interval).unwrap_or(at)) + interval);
+    true
 }
 
 #[cfg(test)]
@@ -311,6 +399,69 @@ mod tests {
         assert_eq!(out.target(), Bitrate::from_kbps(400));
         out.remove(PeerId(1));
         assert_eq!(out.target(), Bitrate::from_kbps(900));
+    }
+
+    #[test]
+    fn pictures_are_thinned_out_evenly() {
+        let start = Instant::now();
+        for (fps, expected) in [(30.0, 300), (20.0, 200), (15.0, 150)] {
+            let mut next = None;
+            let sent: Vec<u32> = (0..300u32)
+                .filter(|n| {
+                    let jitter = Duration::from_millis(u64::from(*n * 7 % 9));
+                    is_due(&mut next, start + Duration::from_secs(1) * *n / 30 + jitter, fps, 30.0)
+                })
+                .collect();
+            assert!(sent.len().abs_diff(expected) <= 2, "{} at {fps}", sent.len());
+            assert!(sent.windows(2).all(|pair| pair[1] - pair[0] <= 3), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_encoded_for_peers_who_do_not_look() {
+        let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
+        let (sender, mut frames) = tokio::sync::mpsc::channel(100);
+        out.add(PeerId(1), sender, None);
+        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
+        assert_eq!(received(&mut frames).len(), 10);
+        out.set_view(PeerId(1), None);
+        out.request_keyframe();
+        (10..40).for_each(|n| sending.encode(&frame(start, n), &out));
+        assert!(received(&mut frames).is_empty());
+        out.set_view(PeerId(1), Some(Resolution::new(320, 180)));
+        (40..50).for_each(|n| sending.encode(&frame(start, n), &out));
+        let back = received(&mut frames);
+        assert!(back.len() == 10 && back[0] && !back[1..].contains(&true), "{back:?}");
+    }
+
+    #[test]
+    fn who_draws_it_largest_sets_the_size() {
+        let out = VideoOut::new(None);
+        assert_eq!(out.wanted(), Wanted::Pictures(None));
+        let (sender, _frames) = tokio::sync::mpsc::channel(1);
+        out.add(PeerId(1), sender.clone(), None);
+        out.add(PeerId(2), sender, None);
+        out.set_view(PeerId(1), Some(Resolution::new(640, 200)));
+        assert_eq!(out.wanted(), Wanted::Pictures(None), "one has not said");
+        out.set_view(PeerId(2), Some(Resolution::new(320, 480)));
+        assert_eq!(out.wanted(), Wanted::Pictures(Some(Resolution::new(640, 480))));
+        out.set_view(PeerId(1), None);
+        assert_eq!(out.wanted(), Wanted::Pictures(Some(Resolution::new(320, 480))));
+        out.set_view(PeerId(2), None);
+        assert_eq!(out.wanted(), Wanted::Nothing);
+    }
+
+    #[test]
+    fn requests_for_keyframes_do_not_pile_up() {
+        let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
+        let (sender, mut frames) = tokio::sync::mpsc::channel(100);
+        out.add(PeerId(1), sender, None);
+        for n in 0..60 {
+            out.request_keyframe();
+            sending.encode(&frame(start, n), &out);
+        }
+        let keyframes = received(&mut frames).iter().filter(|keyframe| **keyframe).count();
+        assert!((6..=7).contains(&keyframes), "{keyframes} in two seconds");
     }
 
     #[test]

@@ -1,26 +1,45 @@
 //! What is done to our voice before it is encoded: the echo of the speaker is taken out, then noise; the gain is
 //! set and rumble cut off. Sonora does it (a port of WebRTC's audio processing).
 //!
-//! Owned by the thread `aenc`, which hands it what the speaker really played and what the microphone heard.
+//! Owned by the thread `aenc`, which hands it what the speaker really played and what the microphone heard. Both run
+//! on clocks of their own, and the way from one to the other changes: [`Pairing`] keeps the blocks in step, the
+//! canceller finds the delay and its changes from the sound itself.
 
+use super::pairing::Pairing;
+use super::send_audio::Played;
 use crate::codec::{BLOCK, SAMPLE_RATE};
+use crate::settings::NoiseSuppression;
+use crossbeam_channel::Receiver;
 use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
+    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate,
     NoiseSuppressionLevel, Pipeline,
 };
 use sonora::{AudioProcessing, Config, StreamConfig};
 
+/// The canceller's estimate of the loss starts at -30 dB and rises with the first echo (`erl_estimator.rs`).
+const NO_ECHO_YET_DB: f64 = -29.9;
+
 /// What the user may switch off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoiceSettings {
-    pub noise_suppression: bool,
+    pub noise_suppression: NoiseSuppression,
     pub automatic_gain: bool,
 }
 
 pub struct VoiceProcessor {
     processing: AudioProcessing,
+    pairing: Pairing,
     settings: VoiceSettings,
     scratch: [f32; BLOCK],
+}
+
+/// What the canceller says about the echo, in decibels, with the names of W3C. `None` until it has heard some.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EchoStats {
+    /// How much quieter than what is played its echo reaches the microphone.
+    pub return_loss: Option<f64>,
+    /// How much more its filter takes off.
+    pub return_loss_enhancement: Option<f64>,
 }
 
 impl VoiceProcessor {
@@ -31,7 +50,7 @@ impl VoiceProcessor {
             .capture_config(stream())
             .render_config(stream())
             .build();
-        Self { processing, settings, scratch: [0.0; BLOCK] }
+        Self { processing, pairing: Pairing::default(), settings, scratch: [0.0; BLOCK] }
     }
 
     pub fn apply(&mut self, settings: VoiceSettings) {
@@ -45,6 +64,26 @@ impl VoiceProcessor {
     pub fn handle_played(&mut self, block: &[f32; BLOCK]) {
         if let Err(error) = self.processing.process_render_f32(&[block], &mut [&mut self.scratch]) {
             tracing::debug!(?error, "the echo canceller refused a block of the speaker");
+        }
+    }
+
+    /// 10 ms that the microphone heard, after what was `played` before it; `voice` is what is left.
+    pub fn hear(&mut self, heard: &[f32; BLOCK], played: &Receiver<Played>, voice: &mut [f32; BLOCK]) {
+        for played in played.try_iter().take(self.pairing.take(played.len())) {
+            self.handle_played(&played);
+        }
+        self.process(heard, voice);
+    }
+
+    pub fn echo(&self) -> EchoStats {
+        let stats = self.processing.statistics();
+        let known = |loss: &f64| loss.is_finite() && *loss > NO_ECHO_YET_DB;
+        match stats.echo_return_loss.filter(known) {
+            None => EchoStats::default(),
+            return_loss => EchoStats {
+                return_loss,
+                return_loss_enhancement: stats.echo_return_loss_enhancement.filter(|gain| gain.is_finite()),
+            },
         }
     }
 
@@ -69,9 +108,7 @@ fn config(settings: VoiceSettings) -> Config {
         },
         high_pass_filter: Some(HighPassFilter::default()),
         echo_canceller: Some(EchoCanceller::default()),
-        noise_suppression: settings
-            .noise_suppression
-            .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
+        noise_suppression: suppression(settings.noise_suppression),
         gain_controller2: settings.automatic_gain.then(|| GainController2 {
             adaptive_digital: Some(AdaptiveDigital::default()),
             ..GainController2::default()
@@ -80,159 +117,14 @@ fn config(settings: VoiceSettings) -> Config {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BLOCKS_PER_SECOND: usize = SAMPLE_RATE as usize / BLOCK;
-
-    struct Noise(u32);
-
-    impl Noise {
-        /// White, -1.0 to 1.0.
-        fn next(&mut self) -> f32 {
-            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (self.0 >> 8) as f32 / (1 << 23) as f32 - 1.0
-        }
-    }
-
-    /// Something with the rhythm and the spectrum of speech: voiced syllables of changing pitch and vowel, hisses
-    /// between them, pauses.
-    fn speech(seconds: usize, pitch: f32, seed: u32) -> Vec<f32> {
-        let mut noise = Noise(seed);
-        let (mut phase, mut low, mut band) = (0.0_f32, 0.0_f32, 0.0_f32);
-        let (mut syllable, mut left, mut length) = ((0.0, 0.0, 0.0), 0_usize, 1_usize);
-        (0..seconds * SAMPLE_RATE as usize)
-            .map(|_| {
-                if left == 0 {
-                    length = SAMPLE_RATE as usize / 8 + (noise.next().abs() * 6000.0) as usize;
-                    left = length;
-                    // Voiced, hissed or a pause; pitch; formant.
-                    let kind = noise.next();
-                    let voiced = if kind > -0.4 {
-                        1.0
-                    } else if kind > -0.7 {
-                        0.0
-                    } else {
-                        -1.0
-                    };
-                    syllable = (voiced, pitch * (1.0 + 0.25 * noise.next()), 500.0 + 400.0 * noise.next());
-                }
-                left -= 1;
-                let swell = (std::f32::consts::PI * left as f32 / length as f32).sin();
-                phase = (phase + syllable.1 / SAMPLE_RATE as f32).fract();
-                let source = if syllable.0 > 0.5 {
-                    1.0 - 2.0 * phase + 0.05 * noise.next()
-                } else if syllable.0 > -0.5 {
-                    0.4 * noise.next()
-                } else {
-                    0.0
-                };
-                // A resonance at the formant.
-                let f = 2.0 * (std::f32::consts::PI * syllable.2 / SAMPLE_RATE as f32).sin();
-                low += f * band;
-                band += f * (source - low - 0.25 * band);
-                0.12 * swell * (band + 0.2 * source)
-            })
-            .collect()
-    }
-
-    /// What the microphone hears of the speaker: 60 ms later, half as loud, with 100 ms of reverberation.
-    fn echo(played: &[f32]) -> Vec<f32> {
-        let mut noise = Noise(99);
-        let rate = SAMPLE_RATE as usize;
-        let taps: Vec<(usize, f32)> = std::iter::once((rate * 60 / 1000, 0.5))
-            .chain((1..60).map(|n| {
-                let delay = rate * 60 / 1000 + n * 79;
-                (delay, 0.25 * noise.next() * (-(n as f32) / 15.0).exp())
-            }))
-            .collect();
-        (0..played.len())
-            .map(|at| {
-                let echo: f32 = taps
-                    .iter()
-                    .filter_map(|(delay, gain)| at.checked_sub(*delay).map(|from| gain * played[from]))
-                    .sum();
-                echo + 0.0005 * noise.next()
-            })
-            .collect()
-    }
-
-    fn run(settings: VoiceSettings, played: &[f32], heard: &[f32]) -> Vec<f32> {
-        let mut processor = VoiceProcessor::new(settings);
-        let mut sent = Vec::new();
-        let (played, heard) = (played.as_chunks::<BLOCK>().0, heard.as_chunks::<BLOCK>().0);
-        for (played, heard) in played.iter().zip(heard) {
-            let mut block = [0.0; BLOCK];
-            processor.handle_played(played);
-            processor.process(heard, &mut block);
-            sent.extend_from_slice(&block);
-        }
-        sent
-    }
-
-    fn decibels(pcm: &[f32]) -> f32 {
-        10.0 * (pcm.iter().map(|x| x * x).sum::<f32>() / pcm.len() as f32).max(1e-12).log10()
-    }
-
-    const ALL_ON: VoiceSettings = VoiceSettings { noise_suppression: true, automatic_gain: true };
-    const ALL_OFF: VoiceSettings = VoiceSettings { noise_suppression: false, automatic_gain: false };
-
-    #[test]
-    fn the_echo_of_the_speaker_is_gone_after_three_seconds() {
-        let played = speech(10, 120.0, 1);
-        let heard = echo(&played);
-        for settings in [ALL_OFF, ALL_ON] {
-            let sent = run(settings, &played, &heard);
-            let after = 3 * BLOCKS_PER_SECOND * BLOCK;
-            let less = decibels(&heard[after..]) - decibels(&sent[after..]);
-            assert!(less >= 20.0, "{settings:?}: the echo is {less:.1} dB less");
-        }
-    }
-
-    #[test]
-    fn who_speaks_here_is_heard() {
-        let voice = speech(8, 190.0, 2);
-        let silence = vec![0.0; voice.len()];
-        let sent = run(ALL_OFF, &silence, &voice);
-        let after = 2 * BLOCKS_PER_SECOND * BLOCK;
-        let change = decibels(&sent[after..]) - decibels(&voice[after..]);
-        assert!(change.abs() < 2.0, "the voice comes out {change:.1} dB louder");
-        let change = decibels(&run(ALL_ON, &silence, &voice)[after..]) - decibels(&voice[after..]);
-        assert!((-6.0..20.0).contains(&change), "with everything on {change:.1} dB louder");
-    }
-
-    #[test]
-    fn a_voice_gets_through_while_the_other_side_speaks() {
-        let (played, voice) = (speech(12, 120.0, 1), speech(12, 190.0, 7));
-        let start = 6 * BLOCKS_PER_SECOND * BLOCK;
-        let mut heard = echo(&played);
-        heard[start..].iter_mut().zip(&voice[start..]).for_each(|(sum, sample)| *sum += sample);
-        let sent = run(ALL_OFF, &played, &heard);
-        let change = decibels(&sent[start..]) - decibels(&voice[start..]);
-        assert!(change > -12.0, "the voice comes out {change:.1} dB louder");
-    }
-
-    #[test]
-    fn noise_is_suppressed_only_if_wanted() {
-        let mut noise = Noise(5);
-        let hiss: Vec<f32> = (0..6 * SAMPLE_RATE as usize).map(|_| 0.01 * noise.next()).collect();
-        let silence = vec![0.0; hiss.len()];
-        let after = 3 * BLOCKS_PER_SECOND * BLOCK;
-        let less = |settings| decibels(&hiss[after..]) - decibels(&run(settings, &silence, &hiss)[after..]);
-        let suppressed = less(VoiceSettings { noise_suppression: true, automatic_gain: false });
-        assert!(suppressed > 8.0 && less(ALL_OFF) < 3.0, "{suppressed:.1} dB, {:.1} dB", less(ALL_OFF));
-    }
-
-    #[test]
-    fn settings_change_while_it_runs() {
-        let mut processor = VoiceProcessor::new(ALL_OFF);
-        let mut voice = [0.0; BLOCK];
-        for settings in [ALL_ON, ALL_OFF, ALL_ON] {
-            processor.apply(settings);
-            processor.handle_played(&[0.1; BLOCK]);
-            processor.process(&[0.1; BLOCK], &mut voice);
-            assert!(voice.iter().all(|sample| sample.is_finite()));
-        }
-    }
+fn suppression(wanted: NoiseSuppression) -> Option<sonora::config::NoiseSuppression> {
+    let level = match wanted {
+        NoiseSuppression::Off => return None,
+        NoiseSuppression::Low => NoiseSuppressionLevel::Low,
+        NoiseSuppression::High => NoiseSuppressionLevel::High,
+    };
+    Some(sonora::config::NoiseSuppression { level, ..Default::default() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What all media threads have in common: a name, a fence against panics, an end, and a wish that may change.
 
 use super::MediaEvent;
-use crate::device::{DeviceError, DeviceKind};
+use crate::device::{DeviceError, DeviceKind, priority};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Runs `work` on a thread of this name until it returns. If it panics, the engine hears that `kind` failed,
-    /// and `work` is called again; after [`RESTARTS`] that it stopped.
+    /// and `work` is called again; after [`RESTARTS`] that it stopped. Threads of sound come before others.
     pub fn start(
         name: String,
         kind: DeviceKind,
@@ -54,6 +54,9 @@ impl Worker {
         let label = name.clone();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let _alive = alive;
+            if kind != DeviceKind::Camera {
+                priority::raise();
+            }
             for restarts in 0..=RESTARTS {
                 if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
                     return;
@@ -148,16 +151,31 @@ pub(super) struct Reporter {
     kind: DeviceKind,
     events: Events,
     last: Option<DeviceError>,
+    /// The chosen device that was told to be missing.
+    missing: Option<String>,
 }
 
 impl Reporter {
     pub fn new(kind: DeviceKind, events: Events) -> Self {
-        Self { kind, events, last: None }
+        Self { kind, events, last: None, missing: None }
     }
 
     pub fn opened(&mut self, name: &str, picture: Option<(crate::units::Resolution, f64)>) {
         self.last = None;
         self.events.send(MediaEvent::Opened { kind: self.kind, name: name.into(), picture });
+    }
+
+    /// Another device stands in for the chosen one.
+    pub fn missing(&mut self, name: &str) {
+        if self.missing.as_deref() != Some(name) {
+            self.missing = Some(name.into());
+            self.events.send(MediaEvent::Missing { kind: self.kind, name: name.into() });
+        }
+    }
+
+    /// The chosen device itself runs: when it goes again, that is news.
+    pub fn found(&mut self) {
+        self.missing = None;
     }
 
     pub fn failed(&mut self, error: DeviceError) {
@@ -174,7 +192,7 @@ impl Reporter {
 
     /// The user chose anew: what failed before is news again.
     pub fn forget(&mut self) {
-        self.last = None;
+        (self.last, self.missing) = (None, None);
     }
 }
 

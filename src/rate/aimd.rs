@@ -2,9 +2,10 @@
 //! (draft-ietf-rmcat-gcc-02, section 5.5; libwebrtc `modules/remote_bitrate_estimator/aimd_rate_control.cc` and
 //! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc`).
 //!
-//! Two things differ from there. The ramp is faster once the path has been quiet for a while, because its queue is
-//! measured and not only its growth. And after an overuse the target stays lower the longer the queue is, until
-//! it is drained.
+//! Three things differ from there. The ramp is faster once the path has been quiet for a while, because its queue is
+//! measured and not only its growth. After an overuse the target stays lower the longer the queue is, until it is
+//! drained. And a queue that stays however little we send is somebody else's (a download's): giving way to it would
+//! leave us nothing, so then we go by loss alone, as TCP does (RFC 5681), until the queue has been gone for a while.
 
 use super::delay::Usage;
 use std::time::{Duration, Instant};
@@ -33,6 +34,16 @@ const DRAIN_US: f64 = 700_000.0;
 const MIN_DRAIN: f64 = 0.25;
 const MAX_DRAIN: Duration = Duration::from_secs(3);
 
+/// A queue that stands for so long is somebody else's; it is gone when it was drained for so long.
+const FOREIGN_AFTER: Duration = Duration::from_secs(2);
+const FOREIGN_OVER: Duration = Duration::from_secs(1);
+/// Beside somebody else: growth a second as a factor and in bit/s, how far beyond what arrives, and the rest between
+/// two decreases.
+const COMPETING: f64 = 1.08;
+const COMPETING_STEP: f64 = 25_000.0;
+const COMPETING_OVER_ACKED: f64 = 1.2;
+const COMPETING_PAUSE: Duration = Duration::from_millis(400);
+
 /// What came of the last reports.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation {
@@ -43,6 +54,8 @@ pub(super) struct Observation {
     pub sent: Option<f64>,
     pub queue_us: i64,
     pub round_trip: Duration,
+    /// In the last second more was lost than this path always loses.
+    pub lost: bool,
     /// The encoder gives much less than it may.
     pub application_limited: bool,
 }
@@ -57,6 +70,10 @@ pub(super) struct Aimd {
     last_decrease: Option<Instant>,
     draining_since: Option<Instant>,
     standing_since: Option<Instant>,
+    /// The queue has been long, or drained, since then.
+    long_since: Option<Instant>,
+    drained_since: Option<Instant>,
+    foreign: bool,
     queue_us: i64,
 }
 
@@ -71,6 +88,9 @@ impl Aimd {
             last_decrease: None,
             draining_since: None,
             standing_since: None,
+            long_since: None,
+            drained_since: None,
+            foreign: false,
             queue_us: 0,
         }
     }
@@ -85,6 +105,10 @@ impl Aimd {
         (self.min, self.max) = (min, max.max(min));
         self.set_target(self.target);
     }
+    /// The queue on the path is somebody else's.
+    pub fn is_competing(&self) -> bool {
+        self.foreign
+    }
     pub fn last_decrease(&self) -> Option<Instant> {
         self.last_decrease
     }
@@ -93,6 +117,19 @@ impl Aimd {
         if rate > self.target && self.draining_since.is_none() {
             self.capacity = Capacity::default();
             self.set_target(rate);
+        }
+    }
+
+    /// The path suddenly takes no more than `rate`: no need to see it twice.
+    pub fn handle_surge(&mut self, now: Instant, rate: f64, queue_us: i64) {
+        self.queue_us = queue_us;
+        self.last_update = Some(now);
+        if self.foreign {
+            return;
+        }
+        if BETA * rate < self.target {
+            self.capacity.add(rate);
+            self.lower(now, BETA * rate);
         }
     }
 
@@ -109,6 +146,10 @@ impl Aimd {
         self.queue_us = seen.queue_us;
         let since = self.last_update.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last_update = Some(now);
+        self.look_whose(now);
+        if self.foreign {
+            return self.compete(now, since.min(Duration::from_secs(1)), seen);
+        }
         let over_time = self.draining_since.is_some_and(|start| now >= start + MAX_DRAIN);
         if seen.queue_us < DRAINED_US || over_time {
             self.draining_since = None;
@@ -131,6 +172,35 @@ impl Aimd {
                 self.increase(now, since.min(Duration::from_secs(1)), seen);
             }
             Usage::Normal | Usage::Under => {}
+        }
+    }
+
+    fn look_whose(&mut self, now: Instant) {
+        let since = |kept: Option<Instant>, holds: bool| holds.then(|| kept.unwrap_or(now));
+        self.long_since = since(self.long_since, self.queue_us >= STANDING_US);
+        self.drained_since = since(self.drained_since, self.queue_us < DRAINED_US);
+        if self.long_since.is_some_and(|long| now >= long + FOREIGN_AFTER) {
+            self.foreign = true;
+            (self.draining_since, self.standing_since) = (None, None);
+        }
+        if self.drained_since.is_some_and(|drained| now >= drained + FOREIGN_OVER) {
+            self.foreign = false;
+        }
+    }
+
+    /// Up until something is lost.
+    fn compete(&mut self, now: Instant, since: Duration, seen: &Observation) {
+        let rested = self.last_decrease.is_none_or(|last| now >= last + seen.round_trip + COMPETING_PAUSE);
+        if seen.lost {
+            if rested {
+                self.set_target(BETA * self.target);
+                self.last_decrease = Some(now);
+            }
+        } else if !seen.application_limited {
+            let cap = seen.acked.map_or(f64::INFINITY, |acked| COMPETING_OVER_ACKED * acked + OVER_ACKED_BPS);
+            let seconds = since.as_secs_f64();
+            let grown = self.target * COMPETING.powf(seconds) + COMPETING_STEP * seconds;
+            self.set_target(grown.min(cap).max(self.target));
         }
     }
 
@@ -234,6 +304,7 @@ mod tests {
             sent: Some(bps * if usage == Usage::Over { 1.2 } else { 1.0 }),
             queue_us: queue_ms * 1000,
             round_trip: Duration::from_millis(50),
+            lost: false,
             application_limited: false,
         }
     }
@@ -290,6 +361,28 @@ mod tests {
         assert_eq!(aimd.target(), 5e6);
         (900..1200).for_each(|n| aimd.update(at(n * 100), &seen(Usage::Over, 1e3, 900)));
         assert_eq!((aimd.target(), aimd.output()), (5e4, 5e4));
+    }
+
+    #[test]
+    fn beside_somebody_elses_queue_loss_decides() {
+        let mut aimd = aimd();
+        (0..25).for_each(|n| aimd.update(at(n * 100), &seen(Usage::Over, 3e5, 200)));
+        assert!(aimd.is_competing());
+        let low = aimd.target();
+        let up = |aimd: &mut Aimd, from: u64| {
+            for n in from..from + 60 {
+                let bps = aimd.target();
+                aimd.update(at(n * 100), &seen(Usage::Over, bps, 200));
+            }
+        };
+        up(&mut aimd, 25);
+        assert!((1.7 * low..3.0 * low).contains(&aimd.output()), "{} {low}", aimd.output());
+        let before = aimd.target();
+        aimd.update(at(9_000), &Observation { lost: true, ..seen(Usage::Normal, before, 200) });
+        aimd.update(at(9_100), &Observation { lost: true, ..seen(Usage::Normal, before, 200) });
+        assert_eq!(aimd.target(), BETA * before);
+        (92..104).for_each(|n| aimd.update(at(n * 100), &seen(Usage::Normal, before, 0)));
+        assert!(!aimd.is_competing());
     }
 
     #[test]

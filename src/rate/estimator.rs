@@ -1,15 +1,15 @@
 //! How much the path to a peer takes: delay, loss and the receiver's own limit, whichever is lowest.
 //!
 //! ```text
-//! reports -> queue, trend -> Aimd ------+
+//! reports -> queue, trend, surge -> Aimd +
 //!         -> loss ----------------------+-> min -> target
 //!         -> probes -> Aimd             |
 //! REMB ---------------------------------+
 //! silence of the reports ---------------+
 //! ```
 //!
-//! The task that sends to the peer owns it and calls [`Estimator::handle_reports`] with each feedback message,
-//! [`Estimator::handle_sent`] for each packet, then reads [`Estimator::target`].
+//! The task that sends to the peer owns it and calls [`Estimator::handle_feedback`] with each feedback message,
+//! [`Estimator::handle_sent`] for each packet, then reads [`Estimator::target`] and [`Estimator::window`].
 //!
 //! After Google congestion control: draft-ietf-rmcat-gcc-02 and libwebrtc
 //! `modules/congestion_controller/goog_cc/`. The parts name their sources.
@@ -18,7 +18,9 @@ use super::aimd::{Aimd, Observation};
 use super::delay::DelayDetector;
 use super::path::{Loss, Queue, Rate};
 use super::prober::{Prober, Situation};
-use super::{PacketReport, Probe, Usage};
+use super::surge::Surge;
+use super::window::Window;
+use super::{Feedback, PacketReport, Probe, Usage};
 use crate::units::Bitrate;
 use std::time::{Duration, Instant};
 
@@ -68,6 +70,8 @@ pub struct Estimator {
     acked: Rate,
     sent: Rate,
     queue: Queue,
+    surge: Surge,
+    window: Window,
     loss: Loss,
     aimd: Aimd,
     prober: Prober,
@@ -94,6 +98,8 @@ impl Estimator {
             acked: Rate::default(),
             sent: Rate::default(),
             queue: Queue::default(),
+            surge: Surge::default(),
+            window: Window::default(),
             loss: Loss::default(),
             aimd: Aimd::new((start.bps() as f64).clamp(min, max), min, max),
             prober: Prober::default(),
@@ -145,8 +151,22 @@ impl Estimator {
         }
     }
 
-    /// The fates of packets, in the order of sending: one feedback message.
-    pub fn handle_reports(&mut self, now: Instant, reports: &[PacketReport]) {
+    /// One feedback message.
+    pub fn handle_feedback(&mut self, now: Instant, feedback: &Feedback) {
+        if let Some(oldest) = feedback.oldest_arrived {
+            self.window.handle_delay(now, now.saturating_duration_since(oldest));
+        }
+        self.handle_reports(now, &feedback.reports);
+    }
+
+    /// Bytes that may be under way; `None` until reports come.
+    pub fn window(&self, now: Instant) -> Option<usize> {
+        let target = self.target(now).bps() as f64;
+        self.window.bytes(target, self.loss.share(), self.aimd.is_competing())
+    }
+
+    /// The fates of packets, in the order of sending.
+    fn handle_reports(&mut self, now: Instant, reports: &[PacketReport]) {
         let Some(last) = reports.last() else { return };
         let silent = self.silence(now);
         if silent > SILENCE {
@@ -188,10 +208,13 @@ impl Estimator {
         let arrival = arrival?;
         self.acked.add(arrival, report.size);
         self.queue.add(send, arrival);
+        self.surge.add(send, arrival, report.size);
         (self.delay.handle(send, arrival) && self.delay.usage() == Usage::Over).then_some(Usage::Over)
     }
 
     fn judge(&mut self, now: Instant, usage: Usage, newest: Instant) {
+        let newest = self.micros(newest);
+        let excess = self.loss.take(newest);
         let before = self.aimd.target();
         let sent = self.sent.over(LONG_US);
         if let Some(sent) = sent {
@@ -205,14 +228,17 @@ impl Estimator {
             sent,
             queue_us: self.queue.delay_us(),
             round_trip: self.round_trip,
+            lost: excess.is_some_and(|excess| excess > LITTLE_LOSS),
             application_limited: self.application_limited,
         };
-        self.aimd.update(now, &seen);
+        match self.surge.take() {
+            Some(rate) => self.aimd.handle_surge(now, rate, seen.queue_us),
+            None => self.aimd.update(now, &seen),
+        }
         if self.aimd.target() < before {
             self.prober.handle_fall(before);
         }
-        let newest = self.micros(newest);
-        if let Some(excess) = self.loss.take(newest) {
+        if let Some(excess) = excess {
             self.judge_loss(excess, &seen);
         }
     }
@@ -234,7 +260,7 @@ impl Estimator {
     }
 
     /// How long reports have been missing; zero while they come.
-    fn silence(&self, now: Instant) -> Duration {
+    pub fn silence(&self, now: Instant) -> Duration {
         let since =
             self.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         // A peer that never reports is judged by its receiver reports.

@@ -1,23 +1,27 @@
 //! How much may be sent, and when. A core: no clock, thread, lock or socket; `now` is an argument.
 //!
 //! ```text
-//! feedback (TWCC, RR, REMB) -> Estimator -> target -> encoders (less sound and overhead)
-//!                                  | probe     |
-//! frames -> Pacer::admit -> packets -> Pacer <-+ -> socket
+//! feedback (TWCC) -> History -> Estimator -> target -> encoders (less sound and overhead)
+//! RR, REMB --------------------^   | probe, window |
+//! frames -> Pacer::admit -> packets -> Pacer <-----+ -> History -> socket
 //! ```
 //!
-//! The sending task of one peer owns both.
+//! The sending task of one peer owns all three.
 #![deny(clippy::disallowed_methods)]
 
 mod aimd;
 mod delay;
 mod estimator;
+mod history;
 mod pacer;
 mod path;
 mod prober;
+mod surge;
+mod window;
 
 pub use delay::Usage;
 pub use estimator::{Estimator, EstimatorStats};
+pub use history::{Feedback, History};
 pub use pacer::{Admission, Departure, Pacer, Priority};
 
 use crate::units::Bitrate;

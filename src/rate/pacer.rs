@@ -1,7 +1,8 @@
 //! When each packet leaves: sound at once, the rest spread out so that a keyframe does not fill the path's queue.
 //!
 //! The sending task owns it: before it cuts a frame into packets it asks [`Pacer::admit`], then pushes the packets,
-//! and calls [`Pacer::poll`] until it gives nothing, again at [`Pacer::deadline`]. Rules of libwebrtc's
+//! and calls [`Pacer::poll`] until it gives nothing, again at [`Pacer::deadline`]. [`Pacer::set_room`] tells how much the
+//! path may still be given before the next report; without room only sound leaves. Rules of libwebrtc's
 //! `modules/pacing/pacing_controller.cc`: a leaky bucket at 2.5 times the target, audio first and never held back
 //! though its bytes are paid for, retransmissions before new pictures, padding only for probes.
 //!
@@ -29,6 +30,10 @@ const REPEAT_SAVED: Duration = Duration::from_millis(500);
 const BURST: Duration = Duration::from_millis(5);
 /// Packets of one kind held at most. Audio and retransmissions beyond it are dropped, the oldest first.
 const MAX_PACKETS: usize = 4096;
+/// Without room one packet leaves this often all the same, so that there is something to report.
+const KEEP_ALIVE: Duration = Duration::from_millis(250);
+/// A picture may wait so long for room before the next one is not made: a report was lost, perhaps.
+const HELD_AFTER: Duration = Duration::from_millis(30);
 /// Size of a padding packet.
 const PADDING: usize = 1000;
 /// The pace never falls under this: a picture must get out at some time.
@@ -80,6 +85,9 @@ pub struct Pacer<T> {
     dropping: bool,
     keyframe_wanted: bool,
     probe: Option<(Probe, Instant)>,
+    /// Bytes that may leave before the next report; `None`: as many as there are.
+    room: Option<usize>,
+    last_departure: Option<Instant>,
     dropped: u64,
     /// Bytes that may still be repeated, as of a moment.
     repeat_credit: f64,
@@ -99,6 +107,8 @@ impl<T> Pacer<T> {
             dropping: false,
             keyframe_wanted: false,
             probe: None,
+            room: None,
+            last_departure: None,
             dropped: 0,
             repeat_credit: 0.0,
             credited_at: None,
@@ -108,6 +118,22 @@ impl<T> Pacer<T> {
 
     pub fn set_target(&mut self, target: Bitrate) {
         self.target = target;
+    }
+
+    /// Bytes that the path may be given before the next report.
+    pub fn set_room(&mut self, room: Option<usize>) {
+        self.room = room;
+    }
+
+    /// A picture has been waiting for room on the path: another one is better not made.
+    pub fn is_held(&self, now: Instant) -> bool {
+        let oldest = self.queues[Priority::Video as usize].front();
+        self.is_full() && oldest.is_some_and(|oldest| now >= oldest.since + HELD_AFTER)
+    }
+
+    /// A probe may fill what it likes: that is what it is for.
+    fn is_full(&self) -> bool {
+        self.room == Some(0) && self.probe.is_none()
     }
 
     /// Packets that were thrown away, ever.
@@ -193,6 +219,9 @@ impl<T> Pacer<T> {
         if self.paid_until.is_some_and(|until| until > now + BURST) {
             return None;
         }
+        if self.is_full() && self.last_departure.is_some_and(|last| now < last + KEEP_ALIVE) {
+            return None;
+        }
         if self.repeat_credit > 0.0
             && let Some(repeat) = self.queues[Priority::Retransmission as usize].pop_front()
         {
@@ -224,7 +253,8 @@ impl<T> Pacer<T> {
             let short = Duration::from_secs_f64((1.0 - self.repeat_credit).max(0.0) / self.repeat_rate());
             self.credited_at.map_or(since, |at| since.max(at + short).min(since + MAX_REPEAT_AGE * 2))
         });
-        let paid = |since: Instant| self.paid_until.map_or(since, |until| since.max(until));
+        let kept = self.last_departure.filter(|_| self.is_full()).map(|last| last + KEEP_ALIVE);
+        let paid = |since: Instant| since.max(self.paid_until.unwrap_or(since)).max(kept.unwrap_or(since));
         sound.into_iter().chain(rest.map(paid)).chain(repeat.map(paid)).min()
     }
 
@@ -253,12 +283,16 @@ impl<T> Pacer<T> {
     }
 
     fn time_for(&self, bytes: usize) -> Duration {
-        Duration::from_secs_f64(bytes as f64 * 8.0 / self.target.scaled(PACE).max(MIN_PACE).bps() as f64)
+        // Without room, what waits leaves as fast as reports come back.
+        let pace = if self.is_full() { 1.0 } else { PACE };
+        Duration::from_secs_f64(bytes as f64 * 8.0 / self.target.scaled(pace).max(MIN_PACE).bps() as f64)
     }
 
     fn pay(&mut self, now: Instant, size: usize) {
         let from = self.paid_until.map_or(now, |until| until.max(now));
         self.paid_until = Some(from + Duration::from_secs_f64(size as f64 * 8.0 / self.rate().bps() as f64));
+        self.room = self.room.map(|room| room.saturating_sub(size));
+        self.last_departure = Some(now);
     }
 
     fn drop_video(&mut self) {
@@ -313,6 +347,22 @@ mod tests {
         pacer.push(at(20), Priority::Audio, 100, 777);
         assert_eq!(pacer.deadline(), Some(at(20)));
         assert_eq!(pacer.poll(at(20)), Some(Departure::Packet(777)));
+    }
+
+    #[test]
+    fn without_room_only_sound_leaves_and_a_sign_of_life() {
+        let mut pacer = Pacer::new(Bitrate::from_kbps(1000));
+        (0..10).for_each(|n| pacer.push(at(0), Priority::Video, 1000, n));
+        pacer.set_room(Some(2_500));
+        assert_eq!(departures(&mut pacer, 0, 100).len(), 3, "room for a part of a packet is room");
+        assert!(pacer.is_held(at(100)) && !pacer.is_held(at(20)));
+        pacer.push(at(100), Priority::Audio, 100, 77);
+        assert_eq!(departures(&mut pacer, 100, 340), [(100, Departure::Packet(77))]);
+        assert_eq!(pacer.deadline(), Some(at(350)));
+        assert_eq!(departures(&mut pacer, 340, 400), [(350, Departure::Packet(3))]);
+        pacer.set_room(Some(100_000));
+        assert!(!pacer.is_held(at(400)));
+        assert_eq!(departures(&mut pacer, 400, 500).len(), 6);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const QUEUE_WINDOW_US: i64 = 100_000;
 /// Loss is judged over at least so much.
 const LOSS_WINDOW_US: i64 = 1_000_000;
 const LOSS_PACKETS: u32 = 30;
-/// Loss that was there at the lowest in so many windows does not come from our sending.
+/// Loss that was there in all but a quarter of so many windows does not come from our sending.
 const INHERENT_WINDOWS: usize = 15;
 /// More than this is never taken as a property of the path.
 const MAX_INHERENT: f64 = 0.12;
@@ -113,8 +113,9 @@ impl Loss {
         }
         self.share = f64::from(self.lost) / f64::from(self.sent);
         self.forget_window();
-        let inherent = self.past.iter().copied().fold(f64::INFINITY, f64::min);
-        let inherent = if inherent.is_finite() { inherent.min(MAX_INHERENT) } else { 0.0 };
+        let mut past: Vec<f64> = self.past.iter().copied().collect();
+        past.sort_unstable_by(f64::total_cmp);
+        let inherent = past.get(past.len() / 4).map_or(0.0, |share| share.min(MAX_INHERENT));
         self.past.push_back(self.share);
         if self.past.len() > INHERENT_WINDOWS {
             self.past.pop_front();

@@ -26,7 +26,7 @@ const UTILIZATION: f64 = 0.95;
 /// Arriving this much faster than sent is a path that bunches packets.
 const MAX_BUNCHING: f64 = 2.0;
 /// After a fall the way back is probed after so long, and after each failure twice as late.
-const RECOVERY_PAUSE: Duration = Duration::from_secs(2);
+const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RECOVERY_PAUSE: Duration = Duration::from_secs(16);
 /// A fall is worth probing if so much of the rate is gone.
 const FALLEN: f64 = 0.7;
@@ -129,12 +129,15 @@ impl Prober {
     fn recovery(&mut self, now: Instant, situation: &Situation) -> Option<f64> {
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |t| now.saturating_duration_since(t));
         let fallen = self.lost.is_some_and(|lost| situation.target < FALLEN * lost);
-        if !fallen {
-            self.lost = None;
+        if !fallen && self.lost.take().is_some() {
             self.pause = RECOVERY_PAUSE;
         }
         let rested = since(situation.last_decrease).min(since(self.last));
-        if fallen && rested >= self.pause || situation.application_limited && rested >= IDLE_PAUSE {
+        // A first probe may fail because a machine was busy: the path has shown no limit yet.
+        let unknown = situation.last_decrease.is_none() && !situation.application_limited;
+        if (fallen || unknown) && rested >= self.pause
+            || situation.application_limited && rested >= IDLE_PAUSE
+        {
             return Some(STEP * situation.target);
         }
         None
@@ -250,7 +253,7 @@ mod tests {
                 answer(&mut prober, now, probe, 5e5);
             }
         }
-        assert_eq!(tried, [2, 6, 14, 30]);
+        assert_eq!(tried, [1, 3, 7, 15, 31]);
     }
 
     #[test]
@@ -258,8 +261,11 @@ mod tests {
         let mut prober = Prober::default();
         assert!(prober.poll(at_us(0), 0, &quiet(3e5)).is_some());
         assert!(prober.poll(at_us(500_000), 500_000, &quiet(3e5)).is_none());
-        assert!(prober.poll(at_us(3_000_000), 3_000_000, &quiet(3e5)).is_none());
+        assert!(prober.poll(at_us(1_500_000), 1_500_000, &quiet(3e5)).is_none());
         assert!(prober.active.is_none());
+        // The path has shown no limit yet: tried again, each time later.
+        assert!(prober.poll(at_us(2_100_000), 2_100_000, &quiet(3e5)).is_some());
+        assert!(prober.poll(at_us(5_000_000), 5_000_000, &quiet(3e5)).is_none());
         assert_eq!(judge(&[(0, Some(0), 9); 9]), None);
     }
 }

@@ -10,6 +10,15 @@
 //!  Ended <--- hang up, bye, cancelled, failed, lost ---  InCall <----> Reconnecting
 //! ```
 //!
+//! A call without a path is not given up: it waits for the path, and after a while the people can exchange a fresh
+//! pair of codes besides ([`Rescue`]). Whichever comes up first, the old path or the fresh connection, goes on with
+//! the call.
+//!
+//! ```text
+//!   whoever started:  Waiting > Gathering > WaitingForReply  > Connecting > (again if it does not come up)
+//!   whoever joined:   Waiting > WaitingForInvite > Gathering > Connecting
+//! ```
+//!
 //! The engine hands every happening to [`Call::handle`], the only place where the state changes, and carries out
 //! the [`Action`] it gives back. A happening that does not belong to the state changes nothing.
 
@@ -36,8 +45,24 @@ pub enum CallState {
     Reconnecting {
         since: Instant,
         started: Instant,
+        rescue: Rescue,
     },
     Ended(EndReason),
+}
+
+/// What is done for a call without a path besides waiting for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescue {
+    /// Nothing yet: most outages are over before a person could do anything.
+    Waiting { until: Instant },
+    /// A fresh code of this kind is being made.
+    Gathering(Kind),
+    /// Our fresh invite is out; the reply has to be pasted here.
+    WaitingForReply,
+    /// The other side's fresh invite has to be pasted here.
+    WaitingForInvite,
+    /// Our code of this kind is out and theirs is here.
+    Connecting { own: Kind, since: Instant },
 }
 
 /// Why a call is over.
@@ -89,19 +114,25 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Call {
     state: CallState,
+    /// Our part in the call: whoever made the invite makes the next one too.
+    own: Kind,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self { state: CallState::Idle }
+        Self { state: CallState::Idle, own: Kind::Invite }
     }
 }
 
 impl Call {
     /// The side that pasted the reply knows that both codes are there: no path by then means there is none.
     pub const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-    /// How long a call without a path is kept for its return.
-    pub const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
+    /// How long a call without a path is kept: time enough to send two codes by mail.
+    pub const RECONNECT_LIMIT: Duration = Duration::from_secs(600);
+    /// A path that is away for this long may not come back: fresh codes are offered.
+    pub const RESCUE_AFTER: Duration = Duration::from_secs(8);
+    /// A fresh code that could not be made, for want of any network, is tried again after this.
+    pub const RESCUE_AGAIN: Duration = Duration::from_secs(4);
 
     pub fn state(&self) -> CallState {
         self.state
@@ -111,7 +142,18 @@ impl Call {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             CallState::Connecting { own: Kind::Invite, since } => Some(since + Self::CONNECT_LIMIT),
-            CallState::Reconnecting { since, .. } => Some(since + Self::RECONNECT_LIMIT),
+            CallState::Reconnecting { since, rescue, .. } => {
+                let next = match rescue {
+                    Rescue::Waiting { until } => Some(until),
+                    Rescue::Connecting { own: Kind::Invite, since } => Some(since + Self::CONNECT_LIMIT),
+                    Rescue::Connecting { own: Kind::Reply, .. }
+                    | Rescue::Gathering(_)
+                    | Rescue::WaitingForReply
+                    | Rescue::WaitingForInvite => None,
+                };
+                let end = since + Self::RECONNECT_LIMIT;
+                Some(next.map_or(end, |next| next.min(end)))
+            }
             CallState::Connecting { own: Kind::Reply, .. }
             | CallState::Idle
             | CallState::Gathering(_)
@@ -123,6 +165,16 @@ impl Call {
 
     pub fn handle(&mut self, now: Instant, happening: Happening) -> Action {
         let (state, action) = self.next(now, happening);
+        match (self.state, state) {
+            (CallState::Idle | CallState::Ended(_), CallState::Gathering(kind)) => self.own = kind,
+            (
+                CallState::Reconnecting { rescue: Rescue::Connecting { own, .. }, .. },
+                CallState::InCall { .. },
+            ) => {
+                self.own = own;
+            }
+            _ => {}
+        }
         self.state = state;
         action
     }
@@ -198,7 +250,10 @@ impl Call {
                 | H::ReplyAccepted => stay,
             },
             S::InCall { since: started } => match happening {
-                H::Interrupted | H::LinkFailed => (S::Reconnecting { since: now, started }, A::Nothing),
+                H::Interrupted | H::LinkFailed => {
+                    let rescue = Rescue::Waiting { until: now + Self::RESCUE_AFTER };
+                    (S::Reconnecting { since: now, started, rescue }, A::Nothing)
+                }
                 H::Bye => ended(E::TheyHungUp),
                 H::HangUp | H::Dismiss => ended(E::HungUp),
                 H::Start
@@ -209,18 +264,59 @@ impl Call {
                 | H::Connected
                 | H::TimeOut => stay,
             },
-            S::Reconnecting { started, .. } => match happening {
+            S::Reconnecting { since, started, rescue } => match happening {
                 H::Connected => (S::InCall { since: started }, A::Nothing),
-                H::TimeOut => ended(E::Lost),
+                H::TimeOut if now >= since + Self::RECONNECT_LIMIT => ended(E::Lost),
                 H::Bye => ended(E::TheyHungUp),
                 H::HangUp | H::Dismiss => ended(E::HungUp),
-                H::Start
-                | H::Join
-                | H::CodeReady
-                | H::CodeFailed
-                | H::ReplyAccepted
-                | H::Interrupted
-                | H::LinkFailed => stay,
+                H::Join | H::TimeOut | H::CodeReady | H::CodeFailed | H::ReplyAccepted => {
+                    let (rescue, action) = self.rescue(now, rescue, happening);
+                    (S::Reconnecting { since, started, rescue }, action)
+                }
+                H::Start | H::Interrupted | H::LinkFailed => stay,
+            },
+        }
+    }
+
+    fn rescue(&self, now: Instant, rescue: Rescue, happening: Happening) -> (Rescue, Action) {
+        use {Action as A, Happening as H, Rescue as R};
+        let stay = (rescue, A::Nothing);
+        // A fresh invite is of use at any time, also to whoever made one.
+        let take = (R::Gathering(Kind::Reply), A::MakeAnswer);
+        match rescue {
+            R::Waiting { until } => match happening {
+                H::Join => take,
+                H::TimeOut if now >= until => match self.own {
+                    Kind::Invite => (R::Gathering(Kind::Invite), A::MakeOffer),
+                    Kind::Reply => (R::WaitingForInvite, A::Nothing),
+                },
+                _ => stay,
+            },
+            R::Gathering(kind) => match (happening, kind) {
+                (H::CodeReady, Kind::Invite) => (R::WaitingForReply, A::Nothing),
+                (H::CodeReady, Kind::Reply) => (R::Connecting { own: kind, since: now }, A::Nothing),
+                (H::CodeFailed, Kind::Invite) => (R::Waiting { until: now + Self::RESCUE_AGAIN }, A::Nothing),
+                (H::CodeFailed, Kind::Reply) => (R::WaitingForInvite, A::Nothing),
+                _ => stay,
+            },
+            R::WaitingForReply => match happening {
+                H::Join => take,
+                H::ReplyAccepted => (R::Connecting { own: Kind::Invite, since: now }, A::Nothing),
+                _ => stay,
+            },
+            R::WaitingForInvite => {
+                if happening == H::Join {
+                    take
+                } else {
+                    stay
+                }
+            }
+            R::Connecting { own, since } => match happening {
+                H::Join => take,
+                H::TimeOut if own == Kind::Invite && now >= since + Self::CONNECT_LIMIT => {
+                    (R::Gathering(Kind::Invite), A::MakeOffer)
+                }
+                _ => stay,
             },
         }
     }
@@ -275,9 +371,23 @@ mod tests {
             S::Connecting { own: Kind::Invite, since: t0 },
             S::Connecting { own: Kind::Reply, since: t0 },
             S::InCall { since: t0 },
-            S::Reconnecting { since: t0, started: t0 },
+            reconnecting(t0, Rescue::Waiting { until: t0 + Call::RESCUE_AFTER }),
+            reconnecting(t0, Rescue::Gathering(Kind::Invite)),
+            reconnecting(t0, Rescue::Gathering(Kind::Reply)),
+            reconnecting(t0, Rescue::WaitingForReply),
+            reconnecting(t0, Rescue::WaitingForInvite),
+            reconnecting(t0, Rescue::Connecting { own: Kind::Invite, since: t0 }),
+            reconnecting(t0, Rescue::Connecting { own: Kind::Reply, since: t0 }),
             S::Ended(EndReason::HungUp),
         ]
+    }
+
+    fn reconnecting(t0: Instant, rescue: Rescue) -> CallState {
+        S::Reconnecting { since: t0, started: t0, rescue }
+    }
+
+    fn call(state: CallState) -> Call {
+        Call { state, own: Kind::Invite }
     }
 
     /// Runs the happenings, one a second.
@@ -303,8 +413,7 @@ mod tests {
         let steps = [H::Join, H::CodeReady, H::LinkFailed, H::TimeOut];
         let (state, _) = after(&steps);
         assert!(matches!(state, S::Connecting { own: Kind::Reply, .. }));
-        let call = Call { state };
-        assert_eq!(call.deadline(), None);
+        assert_eq!(call(state).deadline(), None);
     }
 
     #[test]
@@ -333,7 +442,6 @@ mod tests {
             (with(3, &[H::TimeOut]), E::NotConnected),
             (with(4, &[H::HangUp]), E::HungUp),
             (with(4, &[H::Bye]), E::TheyHungUp),
-            (with(4, &[H::Interrupted, H::TimeOut]), E::Lost),
             (with(4, &[H::Interrupted, H::Bye]), E::TheyHungUp),
         ] {
             assert_eq!(after(&steps), (S::Ended(reason), Action::Close), "{steps:?}");
@@ -368,10 +476,20 @@ mod tests {
                 }
                 S::Connecting { own: Kind::Reply, .. } => &[H::Connected, H::Bye, H::HangUp, H::Dismiss],
                 S::InCall { .. } => &[H::Interrupted, H::LinkFailed, H::Bye, H::HangUp, H::Dismiss],
-                S::Reconnecting { .. } => &[H::Connected, H::TimeOut, H::Bye, H::HangUp, H::Dismiss],
+                S::Reconnecting { rescue, .. } => match rescue {
+                    Rescue::Gathering(_) => {
+                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::CodeReady, H::CodeFailed]
+                    }
+                    Rescue::WaitingForReply => {
+                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join, H::ReplyAccepted]
+                    }
+                    Rescue::Waiting { .. } | Rescue::WaitingForInvite | Rescue::Connecting { .. } => {
+                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join]
+                    }
+                },
             };
             for happening in ALL {
-                let mut call = Call { state };
+                let mut call = call(state);
                 let action = call.handle(now, happening);
                 assert_eq!(call.state() != state, moves.contains(&happening), "{state:?} {happening:?}");
                 if !moves.contains(&happening) {
@@ -381,12 +499,74 @@ mod tests {
         }
     }
 
+    /// A call whose path went at 0 s, as it is after these, each at its second.
+    fn rescued(own: Kind, steps: &[(u64, Happening)]) -> (Rescue, Action) {
+        let t0 = at(0);
+        let mut call = Call { state: S::InCall { since: t0 }, own };
+        let mut action = call.handle(t0, H::Interrupted);
+        for (second, happening) in steps {
+            action = call.handle(t0 + Duration::from_secs(*second), *happening);
+        }
+        match call.state() {
+            S::Reconnecting { rescue, .. } => (rescue, action),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn whoever_started_makes_a_fresh_invite_when_the_path_stays_away() {
+        let second = |n: u64| at(n * 1000);
+        let steps =
+            [(7, H::TimeOut), (8, H::TimeOut), (9, H::CodeReady), (60, H::ReplyAccepted), (91, H::TimeOut)];
+        let expected = [
+            (Rescue::Waiting { until: second(8) }, Action::Nothing),
+            (Rescue::Gathering(Kind::Invite), Action::MakeOffer),
+            (Rescue::WaitingForReply, Action::Nothing),
+            (Rescue::Connecting { own: Kind::Invite, since: second(60) }, Action::Nothing),
+            // Those two codes did not help: new ones.
+            (Rescue::Gathering(Kind::Invite), Action::MakeOffer),
+        ];
+        for (n, expected) in expected.into_iter().enumerate() {
+            assert_eq!(rescued(Kind::Invite, &steps[..=n]), expected, "{n}");
+        }
+        let failed = rescued(Kind::Invite, &[(8, H::TimeOut), (9, H::CodeFailed)]).0;
+        assert_eq!(failed, Rescue::Waiting { until: second(9) + Call::RESCUE_AGAIN });
+    }
+
+    #[test]
+    fn whoever_joined_waits_for_the_fresh_invite_and_may_paste_another() {
+        let steps = [(8, H::TimeOut), (20, H::Join), (21, H::CodeFailed), (30, H::Join), (31, H::CodeReady)];
+        let reply = Rescue::Connecting { own: Kind::Reply, since: at(31_000) };
+        let expected = [
+            (Rescue::WaitingForInvite, Action::Nothing),
+            (Rescue::Gathering(Kind::Reply), Action::MakeAnswer),
+            (Rescue::WaitingForInvite, Action::Nothing),
+            (Rescue::Gathering(Kind::Reply), Action::MakeAnswer),
+            (reply, Action::Nothing),
+        ];
+        for (n, expected) in expected.into_iter().enumerate() {
+            assert_eq!(rescued(Kind::Reply, &steps[..=n]), expected, "{n}");
+        }
+    }
+
+    #[test]
+    fn a_call_without_a_path_is_kept_long_and_then_lost() {
+        let t0 = at(0);
+        let state = reconnecting(t0, Rescue::WaitingForReply);
+        let (mut early, mut late) = (call(state), call(state));
+        let end = t0 + Call::RECONNECT_LIMIT;
+        assert_eq!(early.deadline(), Some(end));
+        assert_eq!(early.handle(end - Duration::from_millis(1), H::TimeOut), Action::Nothing);
+        assert_eq!(late.handle(end, H::TimeOut), Action::Close);
+        assert_eq!(late.state(), S::Ended(EndReason::Lost));
+    }
+
     #[test]
     fn deadlines_belong_to_the_states_that_can_time_out() {
         let t0 = at(0);
         for state in states(t0) {
             let timed = matches!(state, S::Connecting { own: Kind::Invite, .. } | S::Reconnecting { .. });
-            assert_eq!(Call { state }.deadline().is_some(), timed, "{state:?}");
+            assert_eq!(call(state).deadline().is_some(), timed, "{state:?}");
         }
     }
 }

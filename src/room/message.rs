@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A picture is not drawn larger than this.
+const MAX_DRAWN: u32 = 8192;
 /// Characters of a name that are kept.
 pub const MAX_NAME: usize = 64;
 
@@ -24,6 +26,15 @@ pub enum Message {
     /// The sender's switches have changed.
     #[serde(rename_all = "camelCase")]
     Mute { microphone_muted: bool, camera_stopped: bool },
+    /// On how many pixels the sender of this draws the picture of whoever gets it, and whether anybody can see it:
+    /// the window may be covered or put away.
+    View {
+        #[serde(default)]
+        width: u32,
+        #[serde(default)]
+        height: u32,
+        shown: bool,
+    },
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
     /// The sender leaves.
@@ -38,8 +49,12 @@ impl Message {
     /// `None` for anything that is not a message of this version.
     pub fn from_json(text: &str) -> Option<Self> {
         let mut message = serde_json::from_str(text).ok()?;
-        if let Self::Hello { name, .. } = &mut message {
-            *name = clean_name(name);
+        match &mut message {
+            Self::Hello { name, .. } => *name = clean_name(name),
+            Self::View { width, height, .. } => {
+                (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
+            }
+            Self::Mute { .. } | Self::Candidate { .. } | Self::Bye => {}
         }
         Some(message)
     }
@@ -61,8 +76,10 @@ mod tests {
     #[test]
     fn messages_survive_the_channel() {
         let hello = Message::Hello { name: "Ann".into(), microphone_muted: true, camera_stopped: false };
-        for message in [hello, Message::Mute { microphone_muted: false, camera_stopped: true }, Message::Bye]
-        {
+        let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
+        let view = Message::View { width: 1280, height: 720, shown: true };
+        assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
+        for message in [hello, mute, view, Message::Bye] {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
     }
@@ -74,6 +91,18 @@ mod tests {
         assert_eq!(Message::from_json(newer), Some(hello));
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
             assert_eq!(Message::from_json(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_view_is_limited() {
+        let view = |text| Message::from_json(text);
+        let huge = r#"{"type":"view","width":4294967295,"height":9000,"shown":true,"depth":3}"#;
+        assert_eq!(view(huge), Some(Message::View { width: 8192, height: 8192, shown: true }));
+        let hidden = Some(Message::View { width: 0, height: 0, shown: false });
+        assert_eq!(view(r#"{"type":"view","shown":false}"#), hidden);
+        for text in [r#"{"type":"view","width":-1,"height":2,"shown":true}"#, r#"{"type":"view"}"#] {
+            assert_eq!(view(text), None);
         }
     }
 

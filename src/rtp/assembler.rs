@@ -7,14 +7,16 @@
 //!  packets -> by sequence -> unbroken run of one timestamp -> access unit -> decoder
 //!                  | hole
 //!                  +-> wait for the retransmission, at most `patience`
-//!                        +-> drop everything up to the next whole keyframe, `needs_keyframe`
+//!                        +-> no other picture refers to what was lost: go on behind it
+//!                        +-> else drop everything up to the next whole keyframe, `needs_keyframe`
 //! ```
 //!
-//! A unit is given out only if everything since the last keyframe was: the decoder never predicts from a picture
-//! it has not seen, so it shows no damage. The rules follow RFC 6184 and what libwebrtc does in
+//! A unit is given out only if everything it may refer to was: the decoder never predicts from a picture
+//! it has not seen, so it shows no damage. Pictures of the upper temporal layer may be missed ([`FrameNumbers`]). The rules follow RFC 6184 and what libwebrtc does in
 //! `modules/video_coding/packet_buffer.cc` and `h264_sps_pps_tracker.cc`: H.264 has no mark for the start of a
 //! frame, so a run begins where the one before ended, or at parameter sets.
 
+use super::frame_number::FrameNumbers;
 use super::h264::{self, AnnexB, Contents, Damaged};
 use super::unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 use crate::frame::RtpPacket;
@@ -30,6 +32,9 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_PARAMETER_SET: usize = 512;
 /// Reordering on real paths is over in this time; a hole older than this is a loss.
 const REORDER_GRACE: Duration = Duration::from_millis(20);
+/// What one request for a missing packet takes besides the round trip. A picture that no other refers to is worth
+/// one request, and no wait that would show.
+const ASK_TIME: Duration = Duration::from_millis(60);
 /// So many packets in sequence, all of them older than what was given out, are a sender that has started anew.
 const RESTART_RUN: u32 = 128;
 
@@ -53,6 +58,8 @@ pub struct AssemblerCounters {
     pub keyframes: u64,
     /// Timestamps of which something came and nothing was given out.
     pub frames_dropped: u64,
+    /// Holes that were stepped over, because nothing refers to what was in them.
+    pub holes_passed: u64,
     pub duplicates: u64,
     /// Packets that came after they were given up.
     pub late: u64,
@@ -70,6 +77,8 @@ struct Stored {
 
 pub struct VideoAssembler {
     patience: Duration,
+    /// The same for a picture that no other refers to.
+    short_patience: Duration,
     ssrc: Option<u32>,
     sequences: SequenceUnwrapper,
     timestamps: TimestampUnwrapper,
@@ -87,6 +96,7 @@ pub struct VideoAssembler {
     clean_start: Option<i64>,
     sps: Bytes,
     pps: Bytes,
+    numbers: FrameNumbers,
     restart: (u16, u32),
     dropped_timestamp: Option<i64>,
     counters: AssemblerCounters,
@@ -113,6 +123,7 @@ impl VideoAssembler {
     pub fn new() -> Self {
         Self {
             patience: Self::DEFAULT_PATIENCE,
+            short_patience: Self::DEFAULT_PATIENCE / 2,
             ssrc: None,
             sequences: SequenceUnwrapper::default(),
             timestamps: TimestampUnwrapper::default(),
@@ -126,15 +137,22 @@ impl VideoAssembler {
             clean_start: None,
             sps: Bytes::new(),
             pps: Bytes::new(),
+            numbers: FrameNumbers::default(),
             restart: (0, 0),
             dropped_timestamp: None,
             counters: AssemblerCounters::default(),
         }
     }
 
-    /// How long a missing packet is waited for; see [`Self::patience_for`].
+    /// How long a missing packet is waited for; see [`Self::set_round_trip`].
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    /// Sets how long missing packets are waited for.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        self.patience = Self::patience_for(round_trip);
+        self.short_patience = (round_trip + ASK_TIME).min(self.patience);
     }
 
     /// The patience that fits a round trip: five requests one after the other, within 150 to 600 ms. A keyframe
@@ -232,6 +250,17 @@ impl VideoAssembler {
             let other = self.whole_keyframe_after(missing);
             let wait = if other.is_some() { REORDER_GRACE.min(self.patience) } else { self.patience };
             let until = since + wait;
+            if let Some(behind) = self.follows_hole(missing) {
+                let pass = since + self.short_patience;
+                if now >= pass {
+                    self.drop_before(behind);
+                    (self.next, self.given, self.hole) = (Some(behind), Some(behind - 1), None);
+                    self.counters.holes_passed += 1;
+                    continue;
+                }
+                self.deadline = Some(pass.min(until));
+                return None;
+            }
             if now < until {
                 self.deadline = Some(until);
                 return None;
@@ -320,6 +349,26 @@ impl VideoAssembler {
         Some(since)
     }
 
+    /// Where the next picture behind a hole starts, if it is whole and refers to nothing in the hole or cut by it.
+    fn follows_hole(&self, missing: i64) -> Option<i64> {
+        let from = self.next?;
+        let start_of = |packet: &Stored| {
+            let may = packet.contents.slice && !packet.contents.idr;
+            self.numbers.start(&packet.payload).filter(|_| may)
+        };
+        let mut behind = self.packets.range(missing + 1..);
+        let (behind, start) = behind.find_map(|(&sequence, packet)| Some((sequence, start_of(packet)?)))?;
+        let harmless = |packet: &Stored| {
+            let Contents { entry, idr, pps, .. } = packet.contents;
+            !(entry || idr || pps || packet.contents.slice && h264::is_reference(&packet.payload))
+        };
+        let passed = usize::try_from(behind - from).unwrap_or(usize::MAX);
+        (self.packets.range(from..behind).all(|(_, packet)| harmless(packet))
+            && self.numbers.follows(start, passed)
+            && matches!(self.run(behind), Run::Whole(..)))
+        .then_some(behind)
+    }
+
     /// Where the first keyframe behind `sequence` starts that is here from end to end.
     fn whole_keyframe_after(&self, sequence: i64) -> Option<i64> {
         let entries = self.packets.range(sequence + 1..).filter(|(_, packet)| packet.contents.entry);
@@ -368,6 +417,7 @@ impl VideoAssembler {
         }
         packets.iter().try_for_each(|packet| unit.push_payload(&packet.payload))?;
         let data = unit.finish()?;
+        self.numbers.handle_picture(packets.iter().find_map(|packet| self.numbers.start(&packet.payload)));
         self.next = Some(last + 1);
         self.clean_start = None;
         self.needs_keyframe = false;
@@ -402,7 +452,12 @@ impl VideoAssembler {
         h264::parameter_sets(payload, |nal| {
             if nal.len() <= MAX_PARAMETER_SET {
                 let kept = Bytes::copy_from_slice(nal);
-                if nal[0] & 0x1f == h264::SPS { self.sps = kept } else { self.pps = kept }
+                if nal[0] & 0x1f == h264::SPS {
+                    self.numbers.handle_sps(nal);
+                    self.sps = kept;
+                } else {
+                    self.pps = kept;
+                }
             }
         });
     }
@@ -411,7 +466,7 @@ impl VideoAssembler {
     /// jump back.
     fn start_anew(&mut self) {
         let old = std::mem::take(self);
-        self.patience = old.patience;
+        (self.patience, self.short_patience) = (old.patience, old.short_patience);
         self.ssrc = old.ssrc;
         self.timestamps = old.timestamps;
         self.counters = old.counters;

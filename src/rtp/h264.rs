@@ -116,6 +116,36 @@ pub(super) fn parameter_sets<'a>(payload: &'a [u8], mut take: impl FnMut(&'a [u8
     }
 }
 
+/// The NAL header of the first slice that begins in a payload, and as much of the slice as is there.
+pub(super) fn first_slice(payload: &[u8]) -> Option<(u8, &[u8])> {
+    let whole = |nal: &'_ [u8]| (SLICE..=IDR).contains(&(nal[0] & 0x1f));
+    match payload {
+        [header, ..] if header & 0x1f == STAP_A => {
+            let nal = aggregated(payload).filter_map(Result::ok).find(|nal| whole(nal))?;
+            Some((nal[0], &nal[1..]))
+        }
+        [indicator, header, piece @ ..] if indicator & 0x1f == FU_A => {
+            let kind = header & 0x1f;
+            let begins = header & 0x80 != 0 && (SLICE..=IDR).contains(&kind);
+            begins.then_some((indicator & 0xe0 | kind, piece))
+        }
+        [header, slice @ ..] if whole(payload) => Some((*header, slice)),
+        _ => None,
+    }
+}
+
+/// Whether a payload holds a slice, or a piece of one, that other pictures may be predicted from.
+pub(super) fn is_reference(payload: &[u8]) -> bool {
+    match payload {
+        // The header of an aggregation packet has the highest of its units (RFC 6184, section 5.7).
+        [header, ..] if header & 0x1f == STAP_A => {
+            aggregated(payload).filter_map(Result::ok).any(|nal| nal[0] & 0x60 != 0)
+        }
+        [header, ..] => header & 0x60 != 0,
+        [] => false,
+    }
+}
+
 /// Builds one access unit from its payloads, in order.
 #[derive(Default)]
 pub(super) struct AnnexB {

@@ -5,22 +5,29 @@
 //!                        | needs_keyframe             ^ sound's position, sender reports
 //!                        +-> KeyframeThrottle -> PLI  |
 //! voice  packets -> VoicePlayout (jitter buffer, loss, stretch) -> 480 samples each 10 ms -> speaker
+//!        reports about our own -> VoiceProtection (in-band redundancy, copies) -> RedEncoder -> packets
 //! ```
 //!
 //! Each object belongs to one media thread of one peer.
 #![deny(clippy::disallowed_methods)]
 
 mod assembler;
+mod frame_number;
 mod freeze;
 mod h264;
+mod nack;
 mod playout;
+mod protection;
+pub mod red;
 mod throttle;
 mod unwrap;
 mod voice;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
+pub use nack::NackTracker;
 pub use playout::PlayoutClock;
+pub use protection::VoiceProtection;
 pub use throttle::KeyframeThrottle;
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use voice::{UndecodableVoice, VOICE_BLOCK, VoiceCounters, VoiceDecoder, VoicePlayout};

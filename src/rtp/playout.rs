@@ -23,6 +23,9 @@ const AUDIO_CLOCK_HZ: i64 = 48_000;
 /// Pictures the jitter is measured over: ten seconds of 30 fps.
 const WINDOW: usize = 300;
 const MAX_JITTER_US: i64 = 500_000;
+/// Pictures that come so unevenly are shown as they come: screens show them at steps of 16 ms anyway. On a good path
+/// the unevenness is that of their sizes. From twice this on all of it is evened out.
+const UNSEEN_JITTER_US: i64 = 10_000;
 /// A picture so far off the others' times is the start of another timeline.
 const NEW_TIMELINE_US: i64 = 3_000_000;
 /// How fast a smaller delay is taken up, for each picture. A larger one is taken at once.
@@ -130,7 +133,8 @@ impl PlayoutClock {
         let mut sorted: Vec<i64> = self.offsets.iter().copied().collect();
         sorted.sort_unstable();
         let (base, high) = (sorted[0], sorted[(sorted.len() - 1) * 95 / 100]);
-        let jitter = (high - base).min(MAX_JITTER_US);
+        let spread = (high - base).min(MAX_JITTER_US);
+        let jitter = ((spread - UNSEEN_JITTER_US) * 2).clamp(0, spread);
         self.jitter_us = jitter.max(self.jitter_us - SHRINK_US);
 
         let unheld = base + self.jitter_us;
@@ -208,6 +212,15 @@ mod tests {
                 (due - arrived).as_millis() as u64
             })
             .collect()
+    }
+
+    #[test]
+    fn small_unevenness_costs_no_delay() {
+        let mut clock = PlayoutClock::default();
+        assert!(holds(&mut clock, 300, |n| 40 + n * 5 % 10).iter().all(|held| *held == 0));
+        assert_eq!(clock.delay(), Duration::ZERO);
+        holds(&mut clock, 300, |n| 40 + n * 5 % 25);
+        assert!(clock.delay() >= Duration::from_millis(19), "{:?}", clock.delay());
     }
 
     #[test]

@@ -7,10 +7,11 @@ use super::keys;
 use super::model::{Effect, Model, Tone};
 use super::repaint::Waker;
 use super::screens;
+use super::shown::Shown;
 use super::theme;
 use super::video::{self, VideoPainter};
 use super::view::{Act, Offer, Overlay, Scene, Screen, View};
-use super::widgets::Toasts;
+use super::widgets::{ToastButton, Toasts};
 use super::window::{StartAction, WindowOptions};
 use super::wording;
 use crate::device::DeviceKind;
@@ -18,7 +19,7 @@ use crate::engine::{Command, Engine, Event, PictureHandle};
 use crate::invite::{self, Kind, Pasted};
 use crate::room::call::CallState;
 use crate::settings::{Settings, Theme};
-use crate::units::Redacted;
+use crate::units::{Redacted, Resolution};
 use eframe::egui::{self, ThemePreference, ViewportCommand};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ pub struct App {
     own: video::View,
     remote: Option<video::View>,
     toasts: Toasts,
+    shown: Shown,
     awake: Awake,
     title: String,
     focused: bool,
@@ -59,6 +61,8 @@ pub struct App {
 }
 
 impl App {
+    /// The button of the message that you are muted.
+    const UNMUTE: ToastButton = ToastButton { label: "Unmute", key: "M" };
     /// How long a closing window waits for the engine to say bye.
     const FAREWELL: Duration = Duration::from_millis(800);
     /// How often a window with a courier looks into its inbox, until the call is up.
@@ -97,6 +101,7 @@ impl App {
             own,
             remote: None,
             toasts: Toasts::default(),
+            shown: Shown::default(),
             awake: Awake::default(),
             title: String::new(),
             focused: false,
@@ -131,6 +136,8 @@ impl App {
                 Effect::CopyCode => self.hand_out_code(),
                 Effect::RemotePicture(picture) => self.show_remote(picture),
                 Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
+                Effect::MutedHint(true) => self.toasts.add_with(wording::MUTED, Self::UNMUTE, now),
+                Effect::MutedHint(false) => self.toasts.remove(wording::MUTED),
                 Effect::ClearField => {
                     self.view.field.clear();
                     self.view.offer = None;
@@ -328,6 +335,22 @@ impl App {
         }
     }
 
+    /// Lets the other side know what becomes of its picture. Here and not in `ui`, which a hidden window does not run.
+    fn tell_shown(&mut self, ctx: &egui::Context) {
+        if !self.model.call.in_call() {
+            self.shown.reset();
+            self.view.drawn = None;
+            return;
+        }
+        let visible = ctx.input(|input| input.viewport().visible()) != Some(false);
+        let scale = ctx.pixels_per_point();
+        let pixels = |points: f32| (points * scale).round().clamp(0.0, 1e5) as u32;
+        let drawn = self.view.drawn.map(|size| Resolution::new(pixels(size.x), pixels(size.y)));
+        if let Some(drawn) = self.shown.poll((self.clock)(), visible, drawn) {
+            self.engine.send(Command::View(drawn));
+        }
+    }
+
     fn show_title(&mut self, ctx: &egui::Context) {
         let state = wording::title(self.model.call, self.model.remote_name());
         let dash = if state.is_empty() { "" } else { " – " };
@@ -371,7 +394,9 @@ impl App {
             // What was asked about is over.
             Overlay::ConfirmCancel => scene.view.overlay = Overlay::None,
         }
-        self.toasts.show(ui, now);
+        if self.toasts.show(ui, now) == Some(Self::UNMUTE) {
+            acts.push(Act::ToggleMicrophone);
+        }
         self.view.typing = ui.ctx().text_edit_focused();
         let copied = self.view.copied.map(|(_, at)| now.saturating_duration_since(at));
         if let Some(left) = copied.and_then(|since| View::COPIED.checked_sub(since)) {
@@ -385,6 +410,7 @@ impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain(ctx);
         self.show_title(ctx);
+        self.tell_shown(ctx);
         if self.view.fullscreen && self.view.screen(&self.model) != Screen::Call {
             self.set_fullscreen(ctx, false);
         }

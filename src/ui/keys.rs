@@ -2,6 +2,7 @@
 
 use super::clipboard::{Copied, Purpose};
 use super::screens::call::toggle_fill;
+use super::screens::rescue;
 use super::video::{self, Fill};
 use super::view::{Act, Overlay, Scene, Screen};
 use eframe::egui::{self, Context, Event, Key, KeyboardShortcut, Modifiers};
@@ -84,7 +85,8 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
 
 /// Ctrl+V anywhere is a paste; Ctrl+C copies our code.
 fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
-    if !matches!(screen, Screen::Lobby | Screen::Exchange) {
+    let rescue = screen == Screen::Call && rescue::is_open(scene.model.call);
+    if !rescue && !matches!(screen, Screen::Lobby | Screen::Exchange) {
         return;
     }
     let mut copy = false;

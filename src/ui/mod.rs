@@ -16,6 +16,7 @@ mod keys;
 mod model;
 mod repaint;
 mod screens;
+mod shown;
 mod theme;
 mod video;
 mod view;

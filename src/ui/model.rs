@@ -3,7 +3,8 @@
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
-use crate::room::call::{CallState, EndReason};
+use crate::invite::Kind;
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub struct Model {
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
     pub remote: RemotePeer,
+    /// This computer has no network.
+    pub offline: bool,
     pub devices: DeviceList,
     pub camera: DeviceStatus,
     pub microphone: DeviceStatus,
@@ -67,6 +70,7 @@ impl Default for Model {
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
+            offline: false,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
             microphone: DeviceStatus::default(),
@@ -92,6 +96,8 @@ pub enum Effect {
     /// From here on the peer's pictures come from there.
     RemotePicture(Option<PictureHandle>),
     Toast(Tone, String),
+    /// You talk to nobody: say so, or no longer.
+    MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
     /// Nothing of an earlier call may show in the window.
@@ -146,7 +152,12 @@ impl Model {
             Event::Code(code) => {
                 let first = self.code.is_none();
                 self.code = Some(*code);
-                if first { vec![Effect::CopyCode, Effect::ClearField] } else { Vec::new() }
+                match (first, self.call.in_call()) {
+                    (true, false) => vec![Effect::CopyCode, Effect::ClearField],
+                    // Nobody has asked for this one: the clipboard stays as it is.
+                    (true, true) => vec![Effect::ClearField],
+                    (false, _) => Vec::new(),
+                }
             }
             Event::Refused(refusal) => {
                 self.refusal = Some(refusal.to_string());
@@ -158,18 +169,30 @@ impl Model {
                 vec![Effect::Toast(Tone::Good, "The candidate was added.".into())]
             }
             Event::Remote(remote) => self.know(remote),
+            Event::Offline(offline) => {
+                self.offline = offline;
+                Vec::new()
+            }
             Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
             Event::Devices(devices) => {
                 self.devices = *devices;
                 Vec::new()
             }
             Event::Opened { kind, name, picture } => self.device_runs(kind, name, picture),
+            Event::Missing { kind, name } => vec![Effect::Toast(
+                Tone::Plain,
+                format!("“{name}” is not connected. Another {kind} is used until it is."),
+            )],
             Event::Failed { kind, error } => self.device_failed(kind, error),
             Event::Muted { microphone, camera } => {
                 self.microphone_muted = microphone;
                 self.camera_stopped = camera;
-                Vec::new()
+                if microphone { Vec::new() } else { vec![Effect::MutedHint(false)] }
             }
+            Event::SpeaksWhileMuted if self.microphone_muted && self.call.in_call() => {
+                vec![Effect::MutedHint(true)]
+            }
+            Event::SpeaksWhileMuted => Vec::new(),
             Event::Levels { microphone, remote } => {
                 self.microphone_level = microphone;
                 self.remote_level = remote;
@@ -212,11 +235,25 @@ impl Model {
                     effects.push(Effect::ClearField);
                     effects.push(Effect::StayAwake(true));
                 }
+                // What is shown in a call is a fresh code, which is done with.
+                self.code = None;
                 if matches!(before, CallState::Reconnecting { .. }) {
+                    effects.push(Effect::ClearField);
                     effects.push(Effect::Toast(Tone::Good, "The connection is back.".into()));
                 }
             }
-            CallState::WaitingForReply | CallState::Reconnecting { .. } => {}
+            CallState::WaitingForReply => {}
+            CallState::Reconnecting { rescue, .. } => match rescue {
+                Rescue::Gathering(_) => {
+                    self.code = None;
+                    effects.push(Effect::ClearField);
+                }
+                Rescue::Connecting { own: Kind::Invite, .. } => effects.push(Effect::ClearField),
+                Rescue::Waiting { .. }
+                | Rescue::WaitingForReply
+                | Rescue::WaitingForInvite
+                | Rescue::Connecting { own: Kind::Reply, .. } => {}
+            },
             CallState::Ended(reason) => {
                 self.lasted = match before {
                     CallState::InCall { since: started } | CallState::Reconnecting { started, .. } => {
@@ -246,6 +283,7 @@ impl Model {
         self.code = None;
         self.candidates_added = 0;
         self.remote = RemotePeer::default();
+        self.offline = false;
         self.remote_level = 0.0;
         self.quality = Quality::Unknown;
         self.stats = None;

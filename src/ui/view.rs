@@ -115,6 +115,8 @@ pub struct View {
     pub fill: Option<Fill>,
     pub corner: Corner,
     pub own_hidden: bool,
+    /// Points that their whole picture takes, what is cut off included; `None` before there is one.
+    pub drawn: Option<Vec2>,
     /// While our own picture is dragged: from the pointer to its corner.
     pub drag: Option<Vec2>,
     /// What was copied last in this call, and when: the button says so for a moment.
@@ -138,10 +140,13 @@ impl View {
     const DECLINED: usize = 8;
     /// In full screen the controls go away after this long.
     pub const REST: Duration = Duration::from_secs(3);
+    /// And this long it takes them.
+    pub const FADE: Duration = Duration::from_millis(300);
 
     pub fn new(now: Instant) -> Self {
         Self {
             joining: false,
+            drawn: None,
             field: String::new(),
             candidate: String::new(),
             details: false,

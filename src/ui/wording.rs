@@ -3,7 +3,10 @@
 use crate::engine::Quality;
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// For who talks into a muted microphone; its button and M unmute.
+pub const MUTED: &str = "You are muted. Nobody hears you.";
 
 /// `4:05`, `1:02:09`.
 pub fn clock(duration: Duration) -> String {
@@ -44,7 +47,7 @@ pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
         ),
         EndReason::Lost => (
             "Connection lost",
-            "Nothing came through for a minute. Check the network of this computer, then make a new invite.".into(),
+            "Nothing came through for ten minutes. Check the network of this computer, then make a new invite.".into(),
         ),
         EndReason::NoCode => (
             "No code could be made",
@@ -62,10 +65,13 @@ pub fn quality(quality: Quality) -> &'static str {
     }
 }
 
-/// What goes on while a call has no path, and for how long still.
-pub fn reconnecting(since: Instant, now: Instant, limit: Duration) -> String {
-    let left = limit.saturating_sub(now.saturating_duration_since(since));
-    format!("Nothing comes through. Looking for a new path; the call ends in {}.", clock(left))
+/// What goes on while a call has no path, and on whose side, as far as one can tell.
+pub fn reconnecting(name: &str, offline: bool) -> String {
+    if offline {
+        "This computer has no network. The call goes on when it has one again.".into()
+    } else {
+        format!("Nothing comes from {name}. Looking for another path.")
+    }
 }
 
 /// Start and end of a code, for the eye.
@@ -131,10 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn reconnecting_counts_down_and_stops_at_zero() {
-        let since = Instant::now();
-        let limit = Duration::from_secs(60);
-        assert!(reconnecting(since, since + Duration::from_secs(5), limit).ends_with("in 0:55."));
-        assert!(reconnecting(since, since + Duration::from_secs(500), limit).ends_with("in 0:00."));
+    fn reconnecting_says_whose_network_is_gone() {
+        assert!(reconnecting("Ann", true).starts_with("This computer has no network."));
+        assert!(reconnecting("Ann", false).starts_with("Nothing comes from Ann."));
     }
 }

@@ -1,13 +1,16 @@
 //! A real call between two release processes on this machine; prints one JSON line.
 //!
 //! ```text
-//! cargo bench --bench call -- [--seconds 20] [--warm 8] [--calls 1] [--size 1280x720] [--fps 30] [--max-bitrate 2500k]
+//! cargo bench --bench call -- [--seconds 60] [--warm 8] [--calls 1] [--size 1280x720] [--fps 30] [--max-bitrate 2500k]
 //! ```
 //!
 //! `cpu_percent`: of one core, both processes together, over the measured seconds. `pss_mb`: each process, at the
 //! end (Linux). `growth_mb`: resident memory at the end less that after the warm-up, each process.
 //! `paste_to_picture_ms`: from the reply's last byte on the caller's stdin to the caller's first decoded picture,
-//! one figure for each of `--calls`.
+//! one figure for each of `--calls`. `glass_to_glass_ms`: from the `pattern` camera, which draws the wall clock into its
+//! pictures, to where the other side hands them to the screen; over the last minute, and `_at_first` over the
+//! warm-up: with `--seconds 600` it is seen whether the delay or the memory grows. `freeze_seconds` and `freezes` by
+//! W3C's definition, `concealed_share`: of the played sound.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -106,7 +109,7 @@ fn delta(after: &Value, before: &Value, path: &str) -> f64 {
 }
 
 fn main() {
-    let mut seconds = 20;
+    let mut seconds = 60;
     let mut warm = 8;
     let mut calls = 1;
     let mut args: Vec<String> = vec![];
@@ -150,6 +153,8 @@ fn main() {
         [0, 1].map(|i| part[i] / whole[i])
     };
     let sync = [0, 1].map(|i| after[i].pointer("/peers/0/inbound/video/syncOffsetMs").cloned());
+    let glass =
+        |stats: &[Value; 2]| [0, 1].map(|i| stats[i].pointer("/peers/0/inbound/video/glassToGlass").cloned());
     let cpu = per_second("/process/cpuSeconds", 100.0);
     let mut sorted = waits.clone();
     sorted.sort_by(f64::total_cmp);
@@ -162,7 +167,10 @@ fn main() {
             "pss_mb": pss,
             "growth_mb": each("/process/rssBytes").map(|bytes| (bytes / 1e5).round() / 10.0),
             "fps": per_second("/peers/0/inbound/video/framesDecoded", 1.0),
+            "glass_to_glass_ms": glass(&after),
+            "glass_to_glass_ms_at_first": glass(&before),
             "freezes": each("/peers/0/inbound/video/freezeCount"),
+            "freeze_seconds": each("/peers/0/inbound/video/totalFreezesDuration"),
             "received_kbps": per_second("/peers/0/inbound/video/bytesReceived", 0.008),
             "concealed_share": share("/peers/0/inbound/audio/concealedSamples", "/peers/0/inbound/audio/totalSamplesReceived"),
             "sync_offset_ms": sync,

@@ -1,12 +1,14 @@
-//! What each step of the media path costs: processor time of one thread, so that other load on the machine counts
-//! little. `cargo bench --bench media`; a name as argument runs only what contains it.
+//! What each step of the media path costs, in processor time of one thread. `cargo bench --bench media`; a name as
+//! argument runs only what contains it.
+
+mod timer;
 
 use bytes::Bytes;
-use cpu_time::ThreadTime;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
+use timer::bench;
 use twocan::codec::convert::{MjpegDecoder, PixelOrder, nv12_to_i420, rgb_to_i420, yuyv_to_i420};
 use twocan::codec::h264::{H264Decoder, H264Encoder};
 use twocan::codec::opus::{OpusDecoder, OpusEncoder};
@@ -16,22 +18,10 @@ use twocan::device::camera::pattern::Painter;
 use twocan::frame::{FramePool, I420, RawFrame, RtpPacket};
 use twocan::pipeline::voice::{VoiceProcessor, VoiceSettings};
 use twocan::rtp::VideoAssembler;
+use twocan::settings::NoiseSuppression;
 use twocan::units::{Bitrate, Resolution};
 
 const PICTURES: u32 = 150;
-
-/// Times `step` and prints its mean cost.
-fn bench(name: &str, repeats: u32, mut step: impl FnMut()) {
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    if only.is_some_and(|only| !name.contains(&only)) {
-        return;
-    }
-    step(); // warms up caches and pools
-    let start = ThreadTime::now();
-    (0..repeats).for_each(|_| step());
-    let each = start.elapsed() / repeats;
-    println!("{name:<44} {:>9.3} ms", each.as_secs_f64() * 1000.0);
-}
 
 fn pictures(resolution: Resolution) -> Vec<RawFrame> {
     let mut painter = Painter::new(resolution);
@@ -135,7 +125,7 @@ fn sound() {
         pcm.clear();
         decoder.decode(&packet, &mut pcm).unwrap();
     });
-    let settings = VoiceSettings { noise_suppression: true, automatic_gain: true };
+    let settings = VoiceSettings { noise_suppression: NoiseSuppression::High, automatic_gain: true };
     let mut voice = VoiceProcessor::new(settings);
     let (mut heard, mut sent) = ([0.0; BLOCK], [0.0; BLOCK]);
     heard.copy_from_slice(&tone[..BLOCK]);

@@ -32,6 +32,8 @@ pub struct Figures {
     pub queue_ms: Samples,
     pub target_bps: Samples,
     pub frames_encoded: u64,
+    /// Not made: the path was full.
+    pub frames_skipped: u64,
     /// Refused by the pacer.
     pub frames_refused: u64,
     pub frames_shown: u64,
@@ -61,7 +63,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:5.0} s {:5.0} kbit/s | queue p95 {:4.0} max {:4.0} ms | frames {:5} of {:5} refused {} PLI {} rtx {} | \
+            "{:5.0} s {:5.0} kbit/s | queue p95 {:4.0} max {:4.0} ms | frames {:5} of {:5} skipped {} refused {} PLI {} rtx {} | \
              freezes {} {:.2} s | picture p50 {:3.0} p95 {:3.0} (+{:.0}) ms skew p95 {:3.0} | \
              sound lag p50 {:3.0} p95 {:3.0} ms concealed {:.2} % fec {}",
             self.seconds,
@@ -70,6 +72,7 @@ impl fmt::Display for Figures {
             self.queue_ms.max(),
             self.frames_shown,
             self.frames_encoded,
+            self.frames_skipped,
             self.frames_refused,
             self.keyframe_requests,
             self.retransmitted,

@@ -48,6 +48,28 @@ impl Conditions {
     }
 }
 
+/// Where somebody sends into: a link, or his share of one.
+pub trait Way<T> {
+    fn send(&mut self, now: Micros, bytes: usize, packet: T);
+    /// How long a packet that is sent now waits in the queue.
+    fn queue(&self, now: Micros) -> Micros;
+}
+
+/// One of those who share a link. `extra`: the way to the link is so much longer.
+pub struct Lane<'a, T> {
+    pub link: &'a mut Link<T>,
+    pub extra: Micros,
+}
+
+impl<T> Way<T> for Lane<'_, T> {
+    fn send(&mut self, now: Micros, bytes: usize, packet: T) {
+        self.link.send_later(now, self.extra, bytes, packet);
+    }
+    fn queue(&self, now: Micros) -> Micros {
+        self.link.queue(now)
+    }
+}
+
 pub struct Link<T> {
     pub conditions: Conditions,
     random: Random,
@@ -78,6 +100,11 @@ impl<T> Link<T> {
     }
 
     pub fn send(&mut self, now: Micros, bytes: usize, packet: T) {
+        self.send_later(now, 0, bytes, packet);
+    }
+
+    /// `extra` is added behind the bottleneck.
+    fn send_later(&mut self, now: Micros, extra: Micros, bytes: usize, packet: T) {
         let conditions = self.conditions;
         if self.lost() || conditions.outage || self.queue(now) > conditions.queue_ms * 1000 {
             return;
@@ -91,7 +118,7 @@ impl<T> Link<T> {
             self.last_arrival = arrival;
         }
         self.count += 1;
-        self.under_way.insert((arrival, self.count), packet);
+        self.under_way.insert((arrival + extra, self.count), packet);
     }
 
     fn lost(&mut self) -> bool {

@@ -8,7 +8,9 @@ mod figures;
 mod link;
 mod plans;
 mod receiver;
+mod rfc8867;
 mod sender;
+mod tcp;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};

@@ -1,41 +1,32 @@
-//! The receiving side: the real assembly, jitter buffer and clocks; a model of NACK, and a decoder that notices
+//! The receiving side: the real assembly, NACK, jitter buffer and clocks; a model of the feedback, and a decoder that notices
 //! every frame it could not have decoded.
 
 use crate::figures::Figures;
-use crate::link::Link;
+use crate::link::Way;
 use crate::sender::{VIDEO, Wire};
 use crate::{Micros, at};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use twocan::frame::RtpPacket;
 use twocan::rtp::{
-    AccessUnit, FreezeDetector, KeyframeThrottle, PlayoutClock, SequenceUnwrapper, UndecodableVoice,
-    VOICE_BLOCK, VideoAssembler, VoiceDecoder, VoicePlayout,
+    AccessUnit, FreezeDetector, KeyframeThrottle, NackTracker, PlayoutClock, SequenceUnwrapper,
+    UndecodableVoice, VOICE_BLOCK, VideoAssembler, VoiceDecoder, VoicePlayout,
 };
 
-/// Transport feedback goes this often, as in libwebrtc at these rates.
-const FEEDBACK: Micros = 50_000;
-/// Missing packets are looked for this often and asked for so many times.
-const NACK_INTERVAL: Micros = 20_000;
-const NACK_LIMIT: u32 = 10;
-const NACK_MOST: usize = 100;
+/// Transport feedback goes this often, as in the application.
+const FEEDBACK: Micros = 25_000;
 /// What the ring and the sound card hold.
 const DEVICE_DELAY: Duration = Duration::from_millis(20);
 /// Arrival times are told on the receiver's clock.
 const CLOCK_OFFSET: Duration = Duration::from_secs(777);
 
 pub enum Feedback {
-    /// Transport sequence number and arrival of each packet.
-    Transport(Vec<(u64, Option<Duration>)>),
+    /// Transport sequence number of the first, and the arrivals from there on.
+    Transport(u16, Vec<Option<Duration>>),
+    /// What a receiver report tells.
+    RoundTrip(Duration),
     Nack(Vec<u16>),
     KeyframeRequest,
-}
-
-#[derive(Default)]
-struct Missing {
-    since: Micros,
-    asked: Option<Micros>,
-    times: u32,
 }
 
 /// Gives silence, and counts nothing: the jitter buffer does.
@@ -63,24 +54,27 @@ pub struct Receiver {
     /// The sender's clock is fast by this; here for the delay from capture alone.
     pub ppm: f64,
     round_trip: Micros,
-    sequences: SequenceUnwrapper,
-    missing: BTreeMap<i64, Missing>,
-    transport: BTreeMap<u64, Micros>,
-    next_transport: u64,
+    nack: NackTracker,
+    /// Packets since the last feedback, and those before it that came late.
+    transport: BTreeMap<i64, Micros>,
+    transports: SequenceUnwrapper,
+    next_transport: Option<i64>,
     next_feedback: Micros,
-    next_nack: Micros,
+    next_report: Micros,
     next_pull: Micros,
     last_frame: u64,
     shown_at: Option<std::time::Instant>,
 }
 
 impl Receiver {
-    pub fn new(round_trip_ms: u64) -> Self {
+    pub fn new(round_trip_ms: u64, now: Micros) -> Self {
         let round_trip = Duration::from_millis(round_trip_ms);
         let mut assembler = VideoAssembler::new();
         assembler.set_patience(VideoAssembler::patience_for(round_trip));
         let mut throttle = KeyframeThrottle::default();
         throttle.set_round_trip(round_trip);
+        let mut nack = NackTracker::default();
+        nack.set_round_trip(round_trip);
         Self {
             assembler,
             throttle,
@@ -89,13 +83,13 @@ impl Receiver {
             voice: VoicePlayout::new(),
             ppm: 0.0,
             round_trip: round_trip_ms * 1000,
-            sequences: SequenceUnwrapper::default(),
-            missing: BTreeMap::new(),
+            nack,
             transport: BTreeMap::new(),
-            next_transport: 1,
-            next_feedback: 0,
-            next_nack: 0,
-            next_pull: 0,
+            transports: SequenceUnwrapper::default(),
+            next_transport: None,
+            next_feedback: now,
+            next_report: now + 1_000_000,
+            next_pull: now,
             last_frame: 0,
             shown_at: None,
         }
@@ -108,24 +102,28 @@ impl Receiver {
         &self.freezes
     }
 
+    pub fn held(&self) -> usize {
+        self.transport.len()
+    }
+
     pub fn tick(
         &mut self,
         now: Micros,
-        link: &mut Link<Wire>,
-        back: &mut Link<Feedback>,
+        arrived: impl Iterator<Item = Wire>,
+        back: &mut dyn Way<Feedback>,
         figures: &mut Figures,
     ) {
-        while let Some(wire) = link.receive(now) {
+        for wire in arrived {
             match wire {
-                Wire::Media { transport, bytes, mut packet } => {
+                Wire::Media { transport, bytes, repeat, mut packet } => {
                     figures.received_bytes += bytes;
-                    self.transport.insert(transport, now);
+                    self.arrive(now, transport);
                     packet.arrived_at = at(now);
-                    self.take(now, packet);
+                    self.take(now, packet, repeat);
                 }
                 Wire::Padding { transport, bytes } => {
                     figures.received_bytes += bytes;
-                    self.transport.insert(transport, now);
+                    self.arrive(now, transport);
                 }
                 Wire::Report(report) => self.clock.handle_sender_report(&report),
             }
@@ -148,9 +146,13 @@ impl Receiver {
                 figures.sound_lag_ms.add(lag.as_secs_f64() * 1e3);
             }
         }
-        if now >= self.next_nack {
-            self.next_nack += NACK_INTERVAL;
-            self.ask_again(now, back);
+        let wanted = self.nack.poll(at(now));
+        if !wanted.is_empty() {
+            back.send(now, 60 + 4 * wanted.len(), Feedback::Nack(wanted));
+        }
+        if now >= self.next_report {
+            self.next_report += 1_000_000;
+            back.send(now, 80, Feedback::RoundTrip(Duration::from_micros(self.round_trip)));
         }
         if now >= self.next_feedback {
             self.next_feedback += FEEDBACK;
@@ -158,54 +160,37 @@ impl Receiver {
         }
     }
 
-    fn take(&mut self, now: Micros, packet: RtpPacket) {
+    fn take(&mut self, now: Micros, packet: RtpPacket, repeat: bool) {
         if packet.ssrc != VIDEO {
             self.voice.handle_packet(&packet);
             return;
         }
-        let before = self.sequences.highest();
-        let sequence = self.sequences.unwrap(packet.sequence);
-        if let Some(before) = before {
-            let hole = (before + 1).max(sequence - 500)..sequence;
-            self.missing.extend(hole.map(|s| (s, Missing { since: now, ..Missing::default() })));
-        }
-        self.missing.remove(&sequence);
-        self.assembler.handle_packet(packet);
-    }
-
-    fn ask_again(&mut self, now: Micros, back: &mut Link<Feedback>) {
-        let pause = self.round_trip + NACK_INTERVAL;
-        self.missing.retain(|_, missing| missing.times < NACK_LIMIT && now < missing.since + 600_000);
-        // A hole this large is an outage: a keyframe mends it, not the repetition of everything.
-        if self.missing.len() > NACK_MOST {
-            self.missing.clear();
-        }
-        let mut wanted = Vec::new();
-        for (sequence, missing) in &mut self.missing {
-            // What is only overtaken gets a moment to arrive.
-            let due = missing.asked.map_or(missing.since + NACK_INTERVAL / 2, |asked| asked + pause);
-            if now >= due {
-                (missing.asked, missing.times) = (Some(now), missing.times + 1);
-                wanted.push(*sequence as u16);
-            }
-        }
-        if !wanted.is_empty() {
-            back.send(now, 60 + 4 * wanted.len(), Feedback::Nack(wanted));
+        if self.nack.handle_packet(at(now), packet.sequence, repeat) {
+            self.assembler.handle_packet(packet);
         }
     }
 
-    fn report(&mut self, now: Micros, back: &mut Link<Feedback>) {
-        let Some((&newest, _)) = self.transport.last_key_value() else { return };
-        if newest < self.next_transport {
-            self.transport.clear();
+    fn arrive(&mut self, now: Micros, transport: u16) {
+        let transport = self.transports.unwrap(transport);
+        self.transport.insert(transport, now);
+        let next = self.next_transport.get_or_insert(transport);
+        *next = transport.min(*next);
+    }
+
+    fn report(&mut self, now: Micros, back: &mut dyn Way<Feedback>) {
+        let (Some(base), Some((&newest, _))) = (self.next_transport, self.transport.last_key_value()) else {
+            return;
+        };
+        if newest < base {
             return;
         }
         let arrival =
-            |transport: &u64| Some(CLOCK_OFFSET + Duration::from_micros(*self.transport.get(transport)?));
-        let all = (self.next_transport..=newest).map(|transport| (transport, arrival(&transport))).collect();
-        back.send(now, 200, Feedback::Transport(all));
-        self.next_transport = newest + 1;
-        self.transport.clear();
+            |transport: i64| Some(CLOCK_OFFSET + Duration::from_micros(*self.transport.get(&transport)?));
+        let all: Vec<_> = (base..=newest).map(arrival).collect();
+        back.send(now, 64 + 2 * all.len(), Feedback::Transport(base as u16, all));
+        self.next_transport = Some(newest + 1);
+        // What comes late is reported once more with what came around it.
+        self.transport = self.transport.split_off(&(newest - 100));
     }
 
     fn show(&mut self, now: Micros, unit: &AccessUnit, figures: &mut Figures) {

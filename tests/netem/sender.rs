@@ -1,14 +1,15 @@
 //! The sending side: a model of the encoders, the real estimator and pacer, retransmission.
 
 use crate::figures::Figures;
-use crate::link::{Link, Random};
+use crate::link::{Random, Way};
 use crate::receiver::Feedback;
 use crate::{Micros, at};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use twocan::frame::RtpPacket;
 use twocan::ports::SenderReport;
-use twocan::rate::{Admission, Departure, Estimator, Pacer, PacketReport, Priority};
+use twocan::rate::{Admission, Departure, Estimator, History, Pacer, Priority};
 use twocan::units::{Bitrate, MediaKind};
 
 /// RTP, extension, SRTP, UDP and IP headers.
@@ -27,20 +28,22 @@ pub const VOICE: u32 = 2;
 /// What is under way on the link.
 #[derive(Clone)]
 pub enum Wire {
-    Media { transport: u64, bytes: usize, packet: RtpPacket },
-    Padding { transport: u64, bytes: usize },
+    Media { transport: u16, bytes: usize, repeat: bool, packet: RtpPacket },
+    Padding { transport: u16, bytes: usize },
     Report(SenderReport),
 }
 
 pub struct Sender {
     pub estimator: Estimator,
-    pacer: Pacer<RtpPacket>,
+    /// Packets, and whether they are repeats.
+    pacer: Pacer<(RtpPacket, bool)>,
     random: Random,
     /// How fast its clock is.
     pub ppm: f64,
     /// Makes at most this much video, whatever is allowed.
     pub encoder_limit: Bitrate,
     pub voice_on: bool,
+    pub video_on: bool,
     pub probing: bool,
     next_frame: u64,
     next_voice: u64,
@@ -52,14 +55,15 @@ pub struct Sender {
     video_sequence: u16,
     voice_sequence: u16,
     history: VecDeque<RtpPacket>,
-    transport: u64,
-    under_way: BTreeMap<u64, (Micros, usize)>,
+    resent: Vec<Option<(u16, Instant)>>,
+    under_way: History,
     next_tick: Micros,
     next_report: Micros,
 }
 
 impl Sender {
-    pub fn new(seed: u64, start: Bitrate, max: Bitrate) -> Self {
+    /// Starts at `now`.
+    pub fn new(seed: u64, start: Bitrate, max: Bitrate, now: Micros) -> Self {
         Self {
             estimator: Estimator::new(start, Bitrate::from_kbps(50), max),
             pacer: Pacer::new(start),
@@ -67,9 +71,10 @@ impl Sender {
             ppm: 0.0,
             encoder_limit: Bitrate::from_kbps(100_000),
             voice_on: true,
+            video_on: true,
             probing: true,
-            next_frame: 0,
-            next_voice: 0,
+            next_frame: (now * FPS).div_ceil(1_000_000),
+            next_voice: now.div_ceil(20_000),
             frame_number: 0,
             keyframe: true,
             last_keyframe: None,
@@ -77,11 +82,16 @@ impl Sender {
             video_sequence: 65_000,
             voice_sequence: 65_000,
             history: VecDeque::new(),
-            transport: 0,
-            under_way: BTreeMap::new(),
-            next_tick: 0,
-            next_report: 0,
+            resent: vec![None; HISTORY],
+            under_way: History::default(),
+            next_tick: now,
+            next_report: now,
         }
+    }
+
+    /// What it holds: everything that could grow.
+    pub fn held(&self) -> usize {
+        self.under_way.in_flight() + self.pacer.wait().as_millis() as usize + self.history.len()
     }
 
     /// The sender's clock.
@@ -89,10 +99,12 @@ impl Sender {
         now as f64 * (1.0 + self.ppm * 1e-6)
     }
 
-    pub fn tick(&mut self, now: Micros, link: &mut Link<Wire>, figures: &mut Figures) {
+    pub fn tick(&mut self, now: Micros, link: &mut dyn Way<Wire>, figures: &mut Figures) {
         let own = self.own_time(now);
         if own >= (self.next_frame * 1_000_000 / FPS) as f64 {
-            self.encode(now, figures);
+            if self.video_on {
+                self.encode(now, figures);
+            }
             self.next_frame += 1;
         }
         if own >= (self.next_voice * 20_000) as f64 {
@@ -105,6 +117,7 @@ impl Sender {
             self.next_tick = now + 50_000;
             let target = self.estimator.target(at(now));
             self.pacer.set_target(target);
+            self.make_room(now);
             figures.target_bps.add(target.bps() as f64);
             if self.probing
                 && let Some(probe) = self.estimator.poll_probe(at(now))
@@ -114,18 +127,16 @@ impl Sender {
         }
         self.keyframe |= self.pacer.take_keyframe_wanted();
         while let Some(departure) = self.pacer.poll(at(now)) {
-            self.transport += 1;
-            let transport = self.transport;
-            let (bytes, wire) = match departure {
-                Departure::Packet(packet) => {
-                    let bytes = packet.payload.len() + OVERHEAD;
-                    (bytes, Wire::Media { transport, bytes, packet })
-                }
-                Departure::Padding(size) => {
-                    (size + OVERHEAD, Wire::Padding { transport, bytes: size + OVERHEAD })
-                }
+            let bytes = OVERHEAD
+                + match &departure {
+                    Departure::Packet((packet, _)) => packet.payload.len(),
+                    Departure::Padding(size) => *size,
+                };
+            let transport = self.under_way.depart(at(now), bytes);
+            let wire = match departure {
+                Departure::Packet((packet, repeat)) => Wire::Media { transport, bytes, repeat, packet },
+                Departure::Padding(_) => Wire::Padding { transport, bytes },
             };
-            self.under_way.insert(transport, (now, bytes));
             self.estimator.handle_sent(at(now));
             link.send(now, bytes, wire);
             figures.queue_ms.add(link.queue(now) as f64 / 1000.0);
@@ -140,7 +151,16 @@ impl Sender {
         }
     }
 
+    fn make_room(&mut self, now: Micros) {
+        let window = self.estimator.window(at(now));
+        self.pacer.set_room(window.map(|window| window.saturating_sub(self.under_way.in_flight())));
+    }
+
     fn encode(&mut self, now: Micros, figures: &mut Figures) {
+        if self.pacer.is_held(at(now)) {
+            figures.frames_skipped += 1;
+            return;
+        }
         figures.frames_encoded += 1;
         let voice = ((VOICE_BYTES + OVERHEAD) * 8 * 50) as f64;
         let allowed =
@@ -182,7 +202,7 @@ impl Sender {
             if self.history.len() > HISTORY {
                 self.history.pop_front();
             }
-            self.pacer.push(at(now), Priority::Video, packet.payload.len() + OVERHEAD, packet);
+            self.pacer.push(at(now), Priority::Video, packet.payload.len() + OVERHEAD, (packet, false));
         }
     }
 
@@ -200,29 +220,42 @@ impl Sender {
             arrived_at: at(now),
         };
         self.voice_sequence = self.voice_sequence.wrapping_add(1);
-        self.pacer.push(at(now), Priority::Audio, VOICE_BYTES + OVERHEAD, packet);
+        self.pacer.push(at(now), Priority::Audio, VOICE_BYTES + OVERHEAD, (packet, false));
     }
 
     pub fn handle_feedback(&mut self, now: Micros, feedback: Feedback, figures: &mut Figures) {
         match feedback {
-            Feedback::Transport(arrivals) => {
-                let reports: Vec<PacketReport> = arrivals
-                    .into_iter()
-                    .filter_map(|(transport, arrival)| {
-                        let (departure, size) = self.under_way.remove(&transport)?;
-                        Some(PacketReport { departure: at(departure), arrival, size })
-                    })
-                    .collect();
-                self.estimator.handle_reports(at(now), &reports);
+            Feedback::Transport(base, arrivals) => {
+                let fates = arrivals.into_iter().map(|arrival| arrival.map(Some));
+                let feedback = self.under_way.handle_feedback(at(now), base, fates);
+                self.estimator.handle_feedback(at(now), &feedback);
+                self.pacer.set_target(self.estimator.target(at(now)));
+                self.make_room(now);
             }
+            Feedback::RoundTrip(round_trip) => self.estimator.handle_round_trip(round_trip),
             Feedback::Nack(sequences) => {
                 for sequence in sequences {
+                    let spacing = self.estimator.stats().round_trip + Duration::from_millis(5);
+                    let resent = &mut self.resent[usize::from(sequence) % HISTORY];
+                    if resent.is_some_and(|(same, then)| same == sequence && at(now) < then + spacing) {
+                        continue;
+                    }
+                    let copies = if resent.is_some_and(|(same, _)| same == sequence)
+                        || self.estimator.stats().loss > 0.04
+                    {
+                        2
+                    } else {
+                        1
+                    };
+                    *resent = Some((sequence, at(now)));
                     let Some(packet) = self.history.iter().find(|packet| packet.sequence == sequence) else {
                         continue;
                     };
-                    figures.retransmitted += 1;
+                    figures.retransmitted += copies as u64;
                     let bytes = packet.payload.len() + OVERHEAD;
-                    self.pacer.push(at(now), Priority::Retransmission, bytes, packet.clone());
+                    for _ in 0..copies {
+                        self.pacer.push(at(now), Priority::Retransmission, bytes, (packet.clone(), true));
+                    }
                 }
             }
             Feedback::KeyframeRequest => self.keyframe = true,

@@ -15,7 +15,7 @@ const ECHO_SECONDS: &str = "16";
 /// Correlation at which the words are surely those that were spoken; other words of the same voice stay below 0.5.
 const ALIKE: f64 = 0.8;
 
-struct Instance {
+pub struct Instance {
     program: Running,
     lines: Lines,
 }
@@ -38,7 +38,7 @@ impl Instance {
     }
 
     /// The next statistics that `pick` takes something from.
-    fn stats<T>(&self, what: &str, pick: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+    pub fn stats<T>(&self, what: &str, pick: impl Fn(&serde_json::Value) -> Option<T>) -> T {
         wait_for(what, LIMIT, || {
             self.lines.waiting().filter_map(|line| pick(&serde_json::from_str(&line).ok()?)).last()
         })
@@ -46,7 +46,7 @@ impl Instance {
 }
 
 /// Invite and reply are passed on; comes back when sound has arrived at the second.
-fn connect(folder: &Path, first: [&str; 2], second: [&str; 2], more: &[&str]) -> (Instance, Instance) {
+pub fn connect(folder: &Path, first: [&str; 2], second: [&str; 2], more: &[&str]) -> (Instance, Instance) {
     let mut caller = Instance::start(folder, "call", first, more);
     let mut callee = Instance::start(folder, "answer", second, more);
     callee.program.type_line(&caller.lines.next(LIMIT));

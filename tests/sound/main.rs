@@ -1,13 +1,14 @@
 //! Real sound: our microphone and speaker against a PulseAudio of our own with virtual devices.
 //!
 //! Spoken words are played into the virtual microphone and must come out of our `AudioSource`; what we play must
-//! come out of the virtual speaker; words cross a whole call and their echo does not come back; a sound server that
-//! dies and comes back is noticed and used again. The test runs itself a second time in an environment that points at
+//! come out of the virtual speaker; words cross a whole call and their echo does not come back; a call goes over to
+//! another default device, to a chosen one that returns, and to a sound server that was killed and started anew. The test runs itself a second time in an environment that points at
 //! that server.
 
 #![cfg(target_os = "linux")]
 
 mod call;
+mod changes;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -66,6 +67,9 @@ fn inside_the_sound_server() {
     words_are_spoken(&folder.join("spoken.raw"), &speech);
     call::words_cross_a_call(&folder, &speech_file, &speech);
     call::the_echo_stays_where_it_is(&folder, &speech_file);
+    changes::another_default_is_followed(&folder, &speech_file);
+    changes::a_chosen_speaker_that_returns_is_taken_again(&folder);
+    let server = changes::a_restarted_server_is_used_again(&folder, &speech_file, server);
     a_dead_server_is_noticed_and_a_new_one_used(&folder, server);
 }
 

@@ -147,7 +147,7 @@ fn try_speaker(choice: &SpeakerChoice) -> Device {
         SpeakerChoice::File(path) => {
             Device::Works { name: path.display().to_string(), detail: "is a file, not tried".into() }
         }
-        SpeakerChoice::Default | SpeakerChoice::Named(_) => match opened() {
+        SpeakerChoice::Default | SpeakerChoice::Named(_) | SpeakerChoice::StandIn(_) => match opened() {
             Ok(name) => Device::Works { name, detail: "plays".into() },
             Err(error) => failed(&error),
         },

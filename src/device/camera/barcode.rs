@@ -113,7 +113,12 @@ mod tests {
     #[test]
     fn small_pictures_are_drawn_without_harm() {
         for (width, height) in [(2, 2), (3, 5), (40, 12), (2, 4096)] {
-            draw(&mut I420::black(Resolution::new(width, height)), 5);
+            let resolution = Resolution::new(width, height);
+            let mut picture = I420::black(resolution);
+            draw(&mut picture, 5);
+            assert!(picture.y().iter().all(|luma| [BLACK, WHITE].contains(luma)), "{resolution}");
+            let below = width as usize * strip_height(resolution);
+            assert!(picture.y()[below..].iter().all(|luma| *luma == BLACK), "{resolution}: only the strip");
         }
     }
 

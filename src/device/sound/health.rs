@@ -2,7 +2,7 @@
 //!
 //! The callbacks only count and mark ([`Health`], atomics); the media thread draws the conclusions ([`Watch`]).
 
-use crate::device::{DeviceError, DeviceKind};
+use crate::device::{DeviceError, DeviceKind, priority};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,15 @@ pub(super) struct Health {
     largest_call: AtomicU32,
     /// Microseconds between the callback and the air.
     latency_us: AtomicU32,
+    /// The thread of the callbacks, as [`priority::this_thread`] numbers it; 0 before the first.
+    thread: AtomicU32,
 }
 
 impl Health {
     pub fn called(&self, frames: usize, latency: Duration) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.thread.store(priority::this_thread(), Ordering::Relaxed);
+        }
         self.largest_call.fetch_max(frames as u32, Ordering::Relaxed);
         self.latency_us.store(latency.as_micros().min(u128::from(u32::MAX)) as u32, Ordering::Relaxed);
     }
@@ -68,11 +72,13 @@ pub(super) struct Watch {
     silent_until: Instant,
     errors: u32,
     errors_since: Instant,
+    /// The thread of the callbacks has been given its priority.
+    raised: bool,
 }
 
 impl Watch {
     pub fn new(kind: DeviceKind, now: Instant) -> Self {
-        Self { kind, calls: 0, silent_until: now + START_LIMIT, errors: 0, errors_since: now }
+        Self { kind, calls: 0, silent_until: now + START_LIMIT, errors: 0, errors_since: now, raised: false }
     }
 
     /// Whether the device still works.
@@ -85,6 +91,11 @@ impl Watch {
         let calls = health.calls.load(Ordering::Relaxed);
         if calls != self.calls {
             self.calls = calls;
+            let thread = health.thread.load(Ordering::Relaxed);
+            if !self.raised && thread != 0 {
+                self.raised = true;
+                priority::raise_thread(thread);
+            }
             self.silent_until = self.silent_until.max(now + SILENCE_LIMIT);
         }
         let errors = health.errors.load(Ordering::Relaxed);

@@ -13,10 +13,13 @@ pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(2);
 /// How long closing waits for the driver, so that the device can be opened again at once.
 const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 
+/// How a sound server names what a speaker plays, which it lists as a microphone.
+const MONITOR: &str = ".monitor";
+
 /// The sound system: PulseAudio, or PipeWire in its guise, before bare ALSA, which would only reach the same
 /// devices with more delay.
 #[cfg(target_os = "linux")]
-fn host() -> Result<cpal::Host, cpal::Error> {
+pub(super) fn host() -> Result<cpal::Host, cpal::Error> {
     use std::sync::atomic::{AtomicBool, Ordering};
     /// Set once a sound server was there. From then on it is waited for: to take the card away under it while it
     /// restarts would keep it from coming back.
@@ -43,7 +46,7 @@ fn hush_alsa() {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn host() -> Result<cpal::Host, cpal::Error> {
+pub(super) fn host() -> Result<cpal::Host, cpal::Error> {
     Ok(cpal::default_host())
 }
 
@@ -84,7 +87,7 @@ fn is_for_users(id: &cpal::DeviceId) -> bool {
             let card = id.id().strip_prefix("plughw:CARD=");
             card.is_some_and(|card| !card.starts_with(|first: char| first.is_ascii_digit()))
         }
-        _ => !id.id().ends_with(".monitor"),
+        _ => !id.id().ends_with(MONITOR),
     }
 }
 
@@ -93,15 +96,21 @@ fn is_for_users(_: &cpal::DeviceId) -> bool {
     true
 }
 
-/// The device of this name, or the system's; `None` stands for the latter.
-pub(super) fn device(kind: DeviceKind, wanted: Option<&str>) -> Result<(String, cpal::Device), DeviceError> {
+/// Which device is to be opened.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    /// The system's.
+    Default,
+    Named(String),
+    /// The system's, in place of this one, which is missing.
+    StandIn(String),
+}
+
+/// The device that is wanted, and its name.
+pub(super) fn device(kind: DeviceKind, wanted: &Wanted) -> Result<(String, cpal::Device), DeviceError> {
     let host = host().map_err(|error| device_error(kind, &error))?;
-    let Some(wanted) = wanted else {
-        let device = match kind {
-            DeviceKind::Speaker => host.default_output_device(),
-            DeviceKind::Microphone | DeviceKind::Camera => host.default_input_device(),
-        };
-        let device = device.ok_or(DeviceError::NotFound(kind))?;
+    let Wanted::Named(wanted) = wanted else {
+        let device = default_device(&host, kind).ok_or(DeviceError::NotFound(kind))?;
         let name = device.description().map_or_else(|_| "Default".into(), |text| text.name().to_owned());
         return Ok((name, device));
     };
@@ -109,6 +118,36 @@ pub(super) fn device(kind: DeviceKind, wanted: Option<&str>) -> Result<(String, 
     let infos = choose::unique(infos);
     let place = choose::find(&infos, wanted).ok_or(DeviceError::NotFound(kind))?;
     Ok((infos[place].name.clone(), devices.swap_remove(place)))
+}
+
+/// Without a microphone, a sound server names what the speaker plays as the default: that is none.
+fn default_device(host: &cpal::Host, kind: DeviceKind) -> Option<cpal::Device> {
+    let device = match kind {
+        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Microphone | DeviceKind::Camera => host.default_input_device(),
+    };
+    device.filter(|device| device.id().map_or(true, |id| !id.id().ends_with(MONITOR)))
+}
+
+/// The system's device, to see whether it is still the same.
+pub(super) fn default_id(host: &cpal::Host, kind: DeviceKind) -> Option<cpal::DeviceId> {
+    default_device(host, kind)?.id().ok()
+}
+
+/// Whether a device goes by this name.
+pub(super) fn is_there(host: &cpal::Host, kind: DeviceKind, name: &str) -> bool {
+    let infos = choose::unique(found(host, kind).into_iter().map(|(info, _)| info).collect());
+    choose::find(&infos, name).is_some()
+}
+
+/// What is plugged in, as text to compare; `None` where to list the devices costs no more than to ask this.
+pub(super) fn plugged(host: &cpal::Host) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    if host.id() == cpal::HostId::Alsa {
+        return std::fs::read_to_string("/proc/asound/cards").ok();
+    }
+    let _ = host;
+    None
 }
 
 /// How a device is to be run: its own rate and channels, except where a server converts at no cost to us.

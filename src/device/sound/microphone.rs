@@ -5,14 +5,17 @@
 //! ```
 //! The callback neither waits nor allocates; a ring that is full loses its sample. `read` runs on the media thread.
 
+use super::follow::Follow;
+use super::format::{self, Voiced};
 use super::health::{Health, Watch};
-use super::host::{self, Running};
+use super::host::{self, Running, Wanted};
 use super::resample::Resampler;
+use super::seam::Seam;
 use crate::codec::SAMPLE_RATE;
 use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSource, DeviceError, DeviceKind};
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{FromSample, InputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
+use cpal::{FromSample, InputCallbackInfo, SizedSample, StreamConfig};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,23 +47,25 @@ pub(super) struct Microphone {
     stamps: Consumer<Stamp>,
     health: Arc<Health>,
     watch: Watch,
+    follow: Follow,
     clock: SampleClock,
     resampler: Resampler,
+    /// Sound begins softly, also where another microphone takes over.
+    seam: Seam,
     ready: VecDeque<f32>,
     /// Number of samples taken out of the ring.
     taken: u64,
 }
 
 impl Microphone {
-    /// `None`: the system's own choice.
-    pub fn open(wanted: Option<String>) -> Result<Self, DeviceError> {
-        within(OPEN_LIMIT, KIND, move || Self::start(wanted.as_deref()))
+    pub fn open(wanted: Wanted) -> Result<Self, DeviceError> {
+        within(OPEN_LIMIT, KIND, move || Self::start(&wanted))
     }
 
-    fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {
+    fn start(wanted: &Wanted) -> Result<Self, DeviceError> {
         let fail = |error: cpal::Error| host::device_error(KIND, &error);
         let (name, device) = host::device(KIND, wanted)?;
-        let (config, format, sizes) = host::config(KIND, &device).map_err(fail)?;
+        let (config, sample_format, sizes) = host::config(KIND, &device).map_err(fail)?;
         let rate = config.sample_rate;
         let resampler = Resampler::new(rate, SAMPLE_RATE).ok_or_else(|| DeviceError::Unusable {
             kind: KIND,
@@ -78,7 +83,7 @@ impl Microphone {
                 position: 0,
                 health: health.clone(),
             };
-            let stream = build(&device, StreamConfig { buffer_size, ..config }, format, ear)?;
+            let stream = format::build(&device, StreamConfig { buffer_size, ..config }, sample_format, ear)?;
             stream.play()?;
             tracing::debug!(?buffer_size, rate, channels = config.channels, "the microphone runs");
             Ok((stream, samples, stamps, health))
@@ -92,8 +97,10 @@ impl Microphone {
             stamps,
             health,
             watch: Watch::new(KIND, Instant::now()),
+            follow: Follow::start(KIND, wanted, device.id().ok()),
             clock: SampleClock::default(),
             resampler,
+            seam: Seam::new(SAMPLE_RATE),
             ready: VecDeque::new(),
             taken: 0,
         })
@@ -135,6 +142,7 @@ impl AudioSource for Microphone {
                 let behind = self.resampler.held() + self.ready.len() as f64 * ratio;
                 let captured_at = self.clock.time_of(self.taken as f64 - behind, self.rate).unwrap_or(now);
                 super::take_block(&mut self.ready, block);
+                block.iter_mut().for_each(|sample| *sample = self.seam.next(Some(*sample)));
                 return Ok(Some(captured_at.min(now)));
             }
             self.watch.check(&self.health, now)?;
@@ -151,6 +159,10 @@ impl AudioSource for Microphone {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.follow.is_outdated()
     }
 }
 
@@ -189,35 +201,19 @@ impl Ear {
     }
 }
 
-fn build(
-    device: &cpal::Device,
-    config: StreamConfig,
-    format: SampleFormat,
-    ear: Ear,
-) -> Result<cpal::Stream, cpal::Error> {
-    match format {
-        SampleFormat::F32 => build_as::<f32>(device, config, ear),
-        SampleFormat::I16 => build_as::<i16>(device, config, ear),
-        SampleFormat::U16 => build_as::<u16>(device, config, ear),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, ear),
-        SampleFormat::I32 => build_as::<i32>(device, config, ear),
-        SampleFormat::U8 => build_as::<u8>(device, config, ear),
-        SampleFormat::F64 => build_as::<f64>(device, config, ear),
-        _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+impl Voiced for Ear {
+    fn build<T: SizedSample + FromSample<f32>>(
+        mut self,
+        device: &cpal::Device,
+        config: StreamConfig,
+    ) -> Result<cpal::Stream, cpal::Error>
+    where
+        f32: FromSample<T>,
+    {
+        let on_error = host::on_error(&self.health);
+        let on_sound = move |sound: &[T], info: &InputCallbackInfo| self.hear(sound, info);
+        device.build_input_stream::<T, _, _>(config, on_sound, on_error, Some(host::STREAM_LIMIT))
     }
-}
-
-fn build_as<T: SizedSample>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut ear: Ear,
-) -> Result<cpal::Stream, cpal::Error>
-where
-    f32: FromSample<T>,
-{
-    let on_error = host::on_error(&ear.health);
-    let on_sound = move |sound: &[T], info: &InputCallbackInfo| ear.hear(sound, info);
-    device.build_input_stream::<T, _, _>(config, on_sound, on_error, Some(host::STREAM_LIMIT))
 }
 
 /// Tells when a sample was in the air: the stamps of single callbacks jitter by milliseconds, their mean does not.

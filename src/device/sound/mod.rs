@@ -2,11 +2,14 @@
 //!
 //! Called by the sound threads of the pipeline.
 
+mod follow;
+mod format;
 mod health;
 mod host;
 mod microphone;
 mod paced;
 mod resample;
+mod seam;
 mod speaker;
 mod tone;
 mod wav;
@@ -14,6 +17,7 @@ mod wav;
 pub(in crate::device) use host::list;
 
 use super::{AudioSink, AudioSource, DeviceError, MicrophoneChoice, SpeakerChoice};
+use host::Wanted;
 use microphone::Microphone;
 use paced::{NoMicrophone, PacedSink, PacedSource};
 use speaker::Speaker;
@@ -27,8 +31,9 @@ pub(super) fn open_microphone(choice: &MicrophoneChoice) -> Result<Box<dyn Audio
         MicrophoneChoice::File(path) => {
             Ok(Box::new(PacedSource::new(file_name(path), wav::WavReader::open(path)?)))
         }
-        MicrophoneChoice::Default => Ok(Box::new(Microphone::open(None)?)),
-        MicrophoneChoice::Named(name) => Ok(Box::new(Microphone::open(Some(name.clone()))?)),
+        MicrophoneChoice::Default => Ok(Box::new(Microphone::open(Wanted::Default)?)),
+        MicrophoneChoice::Named(name) => Ok(Box::new(Microphone::open(Wanted::Named(name.clone()))?)),
+        MicrophoneChoice::StandIn(name) => Ok(Box::new(Microphone::open(Wanted::StandIn(name.clone()))?)),
     }
 }
 
@@ -38,8 +43,9 @@ pub(super) fn open_speaker(choice: &SpeakerChoice) -> Result<Box<dyn AudioSink>,
         SpeakerChoice::File(path) => {
             Ok(Box::new(PacedSink::new(file_name(path), wav::WavWriter::create(path)?)))
         }
-        SpeakerChoice::Default => Ok(Box::new(Speaker::open(None)?)),
-        SpeakerChoice::Named(name) => Ok(Box::new(Speaker::open(Some(name.clone()))?)),
+        SpeakerChoice::Default => Ok(Box::new(Speaker::open(Wanted::Default)?)),
+        SpeakerChoice::Named(name) => Ok(Box::new(Speaker::open(Wanted::Named(name.clone()))?)),
+        SpeakerChoice::StandIn(name) => Ok(Box::new(Speaker::open(Wanted::StandIn(name.clone()))?)),
     }
 }
 

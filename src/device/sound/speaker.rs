@@ -5,19 +5,24 @@
 //!                                              └──> ring of what was played ──> played: resample to 48 kHz
 //! ```
 //! The callback neither waits nor allocates; where nothing is in the ring it plays silence, and that counts as
-//! played. `write`, `wait` and `played` run on media threads.
+//! played. What sounds comes up and goes away without a click, also when the speaker is closed. `write`, `wait` and
+//! `played` run on media threads.
 
+use super::follow::Follow;
+use super::format::{self, Voiced};
 use super::health::{Health, Watch};
-use super::host::{self, Running};
+use super::host::{self, Running, Wanted};
 use super::resample::Resampler;
+use super::seam::Seam;
 use crate::codec::SAMPLE_RATE;
 use crate::device::limit::{OPEN_LIMIT, within};
 use crate::device::{AudioSink, DeviceError, DeviceKind};
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{FromSample, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
+use cpal::{FromSample, OutputCallbackInfo, SizedSample, StreamConfig};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const KIND: DeviceKind = DeviceKind::Speaker;
@@ -27,6 +32,8 @@ const LOW_MS: usize = 20;
 const MARGIN_MS: usize = 10;
 /// Played sound that nobody asked for is dropped above this; the echo canceller then finds its place again.
 const BACKLOG_MS: usize = 300;
+/// Closing waits at most this long for the last sound to fade away.
+const FADE_LIMIT: Duration = Duration::from_millis(120);
 
 pub(super) struct Speaker {
     _stream: Running,
@@ -37,6 +44,8 @@ pub(super) struct Speaker {
     played: Consumer<f32>,
     health: Arc<Health>,
     watch: Watch,
+    follow: Follow,
+    fade: Arc<Fade>,
     to_device: Resampler,
     from_device: Resampler,
     /// Resampled and not yet in the ring; empty between calls.
@@ -45,15 +54,14 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    /// `None`: the system's own choice.
-    pub fn open(wanted: Option<String>) -> Result<Self, DeviceError> {
-        within(OPEN_LIMIT, KIND, move || Self::start(wanted.as_deref()))
+    pub fn open(wanted: Wanted) -> Result<Self, DeviceError> {
+        within(OPEN_LIMIT, KIND, move || Self::start(&wanted))
     }
 
-    fn start(wanted: Option<&str>) -> Result<Self, DeviceError> {
+    fn start(wanted: &Wanted) -> Result<Self, DeviceError> {
         let fail = |error: cpal::Error| host::device_error(KIND, &error);
         let (name, device) = host::device(KIND, wanted)?;
-        let (config, format, sizes) = host::config(KIND, &device).map_err(fail)?;
+        let (config, sample_format, sizes) = host::config(KIND, &device).map_err(fail)?;
         let rate = config.sample_rate;
         let unusable =
             || DeviceError::Unusable { kind: KIND, detail: format!("its sampling rate is {rate} Hz.") };
@@ -61,16 +69,25 @@ impl Speaker {
         let from_device = Resampler::new(rate, SAMPLE_RATE).ok_or_else(unusable)?;
         let capacity = rate as usize / 2;
         let sizes = host::buffer_sizes(KIND, &device, rate, &sizes);
-        let (stream, samples, played, health) = host::first_that_works(sizes, |buffer_size| {
+        let (stream, samples, played, health, fade) = host::first_that_works(sizes, |buffer_size| {
             let health = Arc::new(Health::default());
             let (samples, ring) = RingBuffer::new(capacity);
             let (played_ring, played) = RingBuffer::new(capacity);
             let channels = usize::from(config.channels.max(1));
-            let mouth = Mouth { channels, samples: ring, played: played_ring, health: health.clone() };
-            let stream = build(&device, StreamConfig { buffer_size, ..config }, format, mouth)?;
+            let fade = Arc::new(Fade::default());
+            let mouth = Mouth {
+                channels,
+                samples: ring,
+                played: played_ring,
+                seam: Seam::new(rate),
+                fade: fade.clone(),
+                health: health.clone(),
+            };
+            let stream =
+                format::build(&device, StreamConfig { buffer_size, ..config }, sample_format, mouth)?;
             stream.play()?;
             tracing::debug!(?buffer_size, rate, channels, "the speaker runs");
-            Ok((stream, samples, played, health))
+            Ok((stream, samples, played, health, fade))
         })
         .map_err(fail)?;
         Ok(Self {
@@ -82,6 +99,8 @@ impl Speaker {
             played,
             health,
             watch: Watch::new(KIND, Instant::now()),
+            follow: Follow::start(KIND, wanted, device.id().ok()),
+            fade,
             to_device,
             from_device,
             resampled: VecDeque::new(),
@@ -156,6 +175,37 @@ impl AudioSink for Speaker {
     fn name(&self) -> &str {
         &self.name
     }
+
+    fn is_outdated(&self) -> bool {
+        self.follow.is_outdated()
+    }
+}
+
+/// The last sound fades away before the device is closed; a device that is gone is not waited for.
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.fade.begin.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + FADE_LIMIT;
+        while !self.fade.ended.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            if now >= deadline || self.watch.check(&self.health, now).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // What the callback has handed over is still on its way into the air.
+        let left = deadline.saturating_duration_since(Instant::now());
+        std::thread::sleep(self.health.latency().min(left));
+    }
+}
+
+/// Between a speaker that is closed and its callback.
+#[derive(Default)]
+struct Fade {
+    /// Nothing new should sound.
+    begin: AtomicBool,
+    /// Nothing sounds any more.
+    ended: AtomicBool,
 }
 
 /// Lives in the device's callback.
@@ -163,6 +213,8 @@ struct Mouth {
     channels: usize,
     samples: Consumer<f32>,
     played: Producer<f32>,
+    seam: Seam,
+    fade: Arc<Fade>,
     health: Arc<Health>,
 }
 
@@ -171,41 +223,32 @@ impl Mouth {
         let stamp = info.timestamp();
         let frames = sound.len() / self.channels;
         self.health.called(frames, stamp.playback.saturating_duration_since(stamp.callback));
+        let closing = self.fade.begin.load(Ordering::Relaxed);
         for frame in sound.chunks_exact_mut(self.channels) {
-            let sample = self.samples.pop().unwrap_or(0.0);
+            let sample = self.seam.next(if closing { None } else { self.samples.pop().ok() });
             let _ = self.played.push(sample);
             // Voices come from the two in front.
             let (front, others) = frame.split_at_mut(self.channels.min(2));
             front.fill(T::from_sample_(sample));
             others.fill(T::EQUILIBRIUM);
         }
+        if closing && self.seam.is_silent() {
+            self.fade.ended.store(true, Ordering::Relaxed);
+        }
     }
 }
 
-fn build(
-    device: &cpal::Device,
-    config: StreamConfig,
-    format: SampleFormat,
-    mouth: Mouth,
-) -> Result<cpal::Stream, cpal::Error> {
-    match format {
-        SampleFormat::F32 => build_as::<f32>(device, config, mouth),
-        SampleFormat::I16 => build_as::<i16>(device, config, mouth),
-        SampleFormat::U16 => build_as::<u16>(device, config, mouth),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, mouth),
-        SampleFormat::I32 => build_as::<i32>(device, config, mouth),
-        SampleFormat::U8 => build_as::<u8>(device, config, mouth),
-        SampleFormat::F64 => build_as::<f64>(device, config, mouth),
-        _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+impl Voiced for Mouth {
+    fn build<T: SizedSample + FromSample<f32>>(
+        mut self,
+        device: &cpal::Device,
+        config: StreamConfig,
+    ) -> Result<cpal::Stream, cpal::Error>
+    where
+        f32: FromSample<T>,
+    {
+        let on_error = host::on_error(&self.health);
+        let on_need = move |sound: &mut [T], info: &OutputCallbackInfo| self.speak(sound, info);
+        device.build_output_stream::<T, _, _>(config, on_need, on_error, Some(host::STREAM_LIMIT))
     }
-}
-
-fn build_as<T: SizedSample + FromSample<f32>>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut mouth: Mouth,
-) -> Result<cpal::Stream, cpal::Error> {
-    let on_error = host::on_error(&mouth.health);
-    let on_need = move |sound: &mut [T], info: &OutputCallbackInfo| mouth.speak(sound, info);
-    device.build_output_stream::<T, _, _>(config, on_need, on_error, Some(host::STREAM_LIMIT))
 }

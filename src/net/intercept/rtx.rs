@@ -1,7 +1,7 @@
-//! Turns retransmissions (RFC 4588) back into the packets they repeat, before the NACK generator looks for gaps.
+//! Turns retransmissions (RFC 4588) back into the packets they repeat, before the gaps are looked for.
 
 use super::queues;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +21,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnwrap {
         if let Packet::Rtp(rtp) = &mut packet.message.packet
             && let Some(&(ssrc, payload_type)) = self.originals.get(&rtp.header.ssrc)
         {
-            // Only the original sequence number, or not even that: padding sent as a probe.
+            // Only the original sequence number, or not even that: padding.
             if rtp.payload.len() <= 2 {
                 return Ok(());
             }
@@ -29,6 +29,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnwrap {
             rtp.header.ssrc = ssrc;
             rtp.header.payload_type = payload_type;
             rtp.payload = rtp.payload.slice(2..);
+            packet.message.add(Attribute::Retransmission);
         }
         self.read.push_back(packet);
         Ok(())

@@ -5,6 +5,7 @@
 use super::queues;
 use crate::frame::RtpPacket;
 use crate::net::monitor::Monitor;
+use crate::rtp::red::RED;
 use crate::units::MediaKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
@@ -26,9 +27,14 @@ impl Sink {
         Self { monitor, streams: Vec::new(), read: VecDeque::new(), write: VecDeque::new() }
     }
 
-    fn kind(&self, packet: &rtc::rtp::Packet) -> Option<MediaKind> {
+    /// Whose packet it is, and the payload type for the media threads.
+    fn kind(&self, packet: &rtc::rtp::Packet) -> Option<(MediaKind, u8)> {
         let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
-        self.streams.iter().find(|(s, p, _)| (*s, *p) == (ssrc, payload_type)).map(|(.., kind)| *kind)
+        let (_, main, kind) = *self.streams.iter().find(|(known, ..)| *known == ssrc)?;
+        match kind {
+            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((kind, RED)),
+            _ => (payload_type == main).then_some((kind, payload_type)),
+        }
     }
 }
 
@@ -40,9 +46,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             self.read.push_back(packet);
             return Ok(());
         };
-        let Some(kind) = self.kind(&rtp) else { return Ok(()) };
+        let Some((kind, payload_type)) = self.kind(&rtp) else { return Ok(()) };
         let received = RtpPacket {
-            payload_type: rtp.header.payload_type,
+            payload_type,
             marker: rtp.header.marker,
             sequence: rtp.header.sequence_number,
             timestamp: rtp.header.timestamp,

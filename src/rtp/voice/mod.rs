@@ -15,7 +15,8 @@
 //! | what is there                                   | what is played                                    |
 //! | ----------------------------------------------- | ------------------------------------------------- |
 //! | the next packet                                 | it, decoded                                       |
-//! | not it, but the one after, with redundancy      | the lost one, recovered from that                 |
+//! | not it, but a copy in a later one (RED)         | the copy, decoded like the original               |
+//! | neither, but the one after, with redundancy     | the lost one, recovered from that (in-band FEC)   |
 //! | not it, later ones                              | concealment until the later one is due            |
 //! | nothing                                         | concealment, fading out after 120 ms              |
 //! | a pause of the sender (sequence without a hole) | comfort noise; the delay is set right in it       |
@@ -27,11 +28,11 @@
 //! may pull in bursts: the shortest lag of the last pulls counts.
 
 mod delay;
+mod intake;
 mod opus;
 mod stretch;
 
 use super::unwrap::{SequenceUnwrapper, TimestampUnwrapper};
-use crate::frame::RtpPacket;
 use bytes::Bytes;
 use delay::TargetDelay;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,10 +41,6 @@ use std::time::{Duration, Instant};
 /// Samples of one pull: 10 ms.
 pub const VOICE_BLOCK: usize = 480;
 const SAMPLE_RATE: i64 = 48_000;
-/// Sound that waits at most, in samples: one second. Beyond it the oldest is dropped.
-const MAX_WAITING: usize = SAMPLE_RATE as usize;
-/// Packets that wait at most; a second of the shortest Opus frames.
-const MAX_PACKETS: usize = 400;
 /// What one packet may decode to (RFC 6716, section 3.2).
 const MAX_DECODED: usize = 5_760;
 /// Played sound that is kept to lengthen from.
@@ -64,10 +61,6 @@ const FADE_UNTIL: usize = 320 * 48;
 const FADE_IN: usize = 240;
 /// After so much concealment the timeline is taken up anew where the next packet stands.
 const LONG_GAP: usize = SAMPLE_RATE as usize / 2;
-/// Packets in sequence that are all older than what was played: the sender has started anew.
-const RESTART_RUN: u32 = 25;
-/// RTP time and arrivals that part by more than this within a moment are another timeline.
-const NEW_TIMELINE_US: i64 = 5_000_000;
 
 /// A decoder could not make sound of what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +88,12 @@ pub struct VoiceCounters {
     pub jitter_buffer_delay: f64,
     pub jitter_buffer_target_delay: f64,
     pub jitter_buffer_emitted_count: u64,
-    /// Too late, twice, or too many.
+    /// Too late, or too many. The same packet twice does not count.
     pub packets_discarded: u64,
-    /// Packets that were recovered from the redundancy of the next.
+    /// Copies of other packets that came (RED); and those of no use, since the original came or it was too late.
+    pub fec_packets_received: u64,
+    pub fec_packets_discarded: u64,
+    /// Packets that were recovered from the in-band redundancy of the next.
     pub packets_recovered: u64,
 }
 
@@ -114,11 +110,9 @@ struct Waiting {
 struct Gap {
     /// The lag when it began; it is kept over a loss.
     lag_us: i64,
-    /// Samples made up so far.
+    /// Samples made up so far, and the inaudible among them.
     made: usize,
-    /// Of them, those of which it is not known yet whether the sender was silent; and the inaudible among them.
-    unexplained: usize,
-    unexplained_silent: usize,
+    silent: usize,
 }
 
 pub struct VoicePlayout {
@@ -127,6 +121,8 @@ pub struct VoicePlayout {
     sequences: SequenceUnwrapper,
     timestamps: TimestampUnwrapper,
     waiting: BTreeMap<i64, Waiting>,
+    /// Sequence number and RTP time of the last packets that came, as originals or as copies.
+    known: VecDeque<(i64, i64)>,
     target: TargetDelay,
     extra_us: i64,
     /// RTP time up to which everything was decoded; `None` before the first packet is due.
@@ -160,6 +156,7 @@ impl VoicePlayout {
             sequences: SequenceUnwrapper::default(),
             timestamps: TimestampUnwrapper::default(),
             waiting: BTreeMap::new(),
+            known: VecDeque::new(),
             target: TargetDelay::default(),
             extra_us: 0,
             next: None,
@@ -198,56 +195,6 @@ impl VoicePlayout {
 
     fn target_us(&self) -> i64 {
         (self.target.target_us() + self.extra_us).min(delay::MAX_US)
-    }
-
-    /// Takes a packet from the network. Its payload must be Opus.
-    pub fn handle_packet(&mut self, packet: &RtpPacket) {
-        if self.ssrc != Some(packet.ssrc) {
-            self.start_anew();
-            self.ssrc = Some(packet.ssrc);
-        }
-        let Some(samples) = opus::samples(&packet.payload) else {
-            self.counters.packets_discarded += 1;
-            return;
-        };
-        let highest = self.sequences.highest();
-        let mut sequence = self.sequences.unwrap(packet.sequence);
-        let mut timestamp = self.timestamps.unwrap(packet.timestamp);
-        let arrived_us = self.micros(packet.arrived_at);
-        let offset = arrived_us - time_us(timestamp);
-        if self.target.fastest().is_some_and(|fastest| (offset - fastest).abs() > NEW_TIMELINE_US) {
-            self.target.start_timeline();
-        }
-        self.target.handle_arrival(arrived_us, time_us(timestamp), highest.is_some_and(|h| sequence < h));
-        if self.played.is_some_and(|played| sequence <= played) {
-            self.counters.packets_discarded += 1;
-            let (last, run) = self.restart;
-            let run = if packet.sequence == last.wrapping_add(1) { run + 1 } else { 1 };
-            self.restart = (packet.sequence, run);
-            if run < RESTART_RUN {
-                return;
-            }
-            self.start_anew();
-            sequence = self.sequences.unwrap(packet.sequence);
-            timestamp = self.timestamps.unwrap(packet.timestamp);
-            self.target.handle_arrival(arrived_us, time_us(timestamp), false);
-        }
-        self.restart.1 = 0;
-        let waiting = Waiting { timestamp, samples, payload: packet.payload.clone(), arrived_us };
-        if self.waiting.insert(sequence, waiting).is_some() {
-            self.counters.packets_discarded += 1;
-        }
-        self.drop_excess();
-    }
-
-    fn drop_excess(&mut self) {
-        let mut total: usize = self.waiting.values().map(|packet| packet.samples).sum();
-        while total > MAX_WAITING || self.waiting.len() > MAX_PACKETS {
-            let Some((sequence, packet)) = self.waiting.pop_first() else { return };
-            total -= packet.samples;
-            self.played = Some(sequence);
-            self.counters.packets_discarded += 1;
-        }
     }
 
     /// Fills `block` with the next 10 ms. Gives the RTP time (48 kHz, unwrapped) of its first sample, unless it is made up
@@ -332,7 +279,7 @@ impl VoicePlayout {
         let in_sequence = self.played == Some(sequence - 1);
         let long_gap = self.gap.is_some_and(|gap| gap.made >= LONG_GAP);
         if timestamp < next || timestamp == next && !long_gap {
-            return self.play(sequence, false, now_us, decoder);
+            return self.play(sequence, now_us, decoder);
         }
         let target = self.target_us();
         // After a pause the delay can be set right: the silence takes as long as that needs. Over a loss it is kept.
@@ -343,7 +290,7 @@ impl VoicePlayout {
         };
         let missing = (due - self.heard_lag(now_us, timestamp)) * SAMPLE_RATE / 1_000_000;
         if missing <= 0 {
-            return self.play(sequence, in_sequence && timestamp != next, now_us, decoder);
+            return self.play(sequence, now_us, decoder);
         }
         let recoverable = !in_sequence
             && missing <= samples as i64
@@ -354,7 +301,8 @@ impl VoicePlayout {
             let Self { waiting, signal, .. } = self;
             let packet = &waiting[&sequence];
             if decoder.recover(&packet.payload, samples, signal).is_ok() && self.accept(before) > 0 {
-                self.end_gap(false);
+                // What was made up stood for the ones before it.
+                self.end_gap(sequence - 1, timestamp - samples as i64, samples);
                 self.counters.packets_recovered += 1;
                 self.fade_in(before);
                 self.next = Some(timestamp);
@@ -365,16 +313,10 @@ impl VoicePlayout {
         self.make_up(now_us, decoder, in_sequence);
     }
 
-    /// Decodes the packet, which is next. `after_pause`: nothing was lost before it.
-    fn play<D: VoiceDecoder + ?Sized>(
-        &mut self,
-        sequence: i64,
-        after_pause: bool,
-        now_us: i64,
-        decoder: &mut D,
-    ) {
+    /// Decodes the packet, which is next.
+    fn play<D: VoiceDecoder + ?Sized>(&mut self, sequence: i64, now_us: i64, decoder: &mut D) {
         let Some(packet) = self.waiting.remove(&sequence) else { return };
-        self.end_gap(after_pause);
+        self.end_gap(sequence, packet.timestamp, packet.samples);
         self.played = Some(sequence);
         self.silence_announced = opus::is_silence(&packet.payload);
         let before = self.signal.len();
@@ -411,7 +353,7 @@ impl VoicePlayout {
     /// One block of concealment or comfort noise. The timeline stands still meanwhile.
     fn make_up<D: VoiceDecoder + ?Sized>(&mut self, now_us: i64, decoder: &mut D, pause: bool) {
         let lag_us = self.heard_lag(now_us, self.next.unwrap_or_default());
-        let gap = self.gap.get_or_insert(Gap { lag_us, made: 0, unexplained: 0, unexplained_silent: 0 });
+        let gap = self.gap.get_or_insert(Gap { lag_us, made: 0, silent: 0 });
         let pause = pause || self.silence_announced;
         let from = gap.made;
         gap.made += VOICE_BLOCK;
@@ -426,10 +368,7 @@ impl VoicePlayout {
         let start = gain_at(from).clamp(0.0, 1.0).min(self.gain);
         let end = gain_at(from + VOICE_BLOCK).clamp(0.0, 1.0).min(self.gain);
         let silent = start <= 0.0;
-        if !pause {
-            gap.unexplained += VOICE_BLOCK;
-            gap.unexplained_silent += if silent { VOICE_BLOCK } else { 0 };
-        }
+        gap.silent += if silent { VOICE_BLOCK } else { 0 };
         let before = self.signal.len();
         if silent
             || decoder.conceal(VOICE_BLOCK, &mut self.signal).is_err()
@@ -444,12 +383,23 @@ impl VoicePlayout {
         self.gain = end;
     }
 
-    /// The next packet is here. `silent_sender`: nothing was lost, nobody spoke.
-    fn end_gap(&mut self, silent_sender: bool) {
+    /// The next packet is here: `sequence`, which begins at `timestamp` and is `samples` long, as the ones before it
+    /// were. It tells how much of the gap stood for sound that was sent; the rest was a pause.
+    fn end_gap(&mut self, sequence: i64, timestamp: i64, samples: usize) {
         let Some(gap) = self.gap.take() else { return };
-        if !silent_sender && gap.unexplained > 0 {
-            self.counters.concealed_samples += gap.unexplained as u64;
-            self.counters.silent_concealed_samples += gap.unexplained_silent as u64;
+        let missing = (timestamp - self.next.unwrap_or(timestamp)).max(0);
+        let lost = self.played.map_or(0, |played| sequence - played - 1).max(0);
+        let lost = lost.saturating_mul(samples as i64);
+        let concealed = if lost > 0 && (lost < missing || self.silence_announced) {
+            gap.made.min(lost as usize)
+        } else if lost == 0 && (missing > 0 || self.silence_announced) {
+            0
+        } else {
+            gap.made
+        };
+        if concealed > 0 {
+            self.counters.concealed_samples += concealed as u64;
+            self.counters.silent_concealed_samples += gap.silent.min(concealed) as u64;
             self.counters.concealment_events += 1;
         }
     }
@@ -487,7 +437,7 @@ impl VoicePlayout {
             while self.available() < stretch::NEEDED_TO_SHORTEN {
                 match (self.waiting.first_key_value(), self.next) {
                     (Some((&sequence, packet)), Some(next)) if packet.timestamp == next => {
-                        self.play(sequence, false, now_us, decoder);
+                        self.play(sequence, now_us, decoder);
                     }
                     _ => return,
                 }

@@ -1,8 +1,8 @@
 //! The call: their picture fills the window, ours lies in a corner, the controls float over both.
 
 use super::own_picture::{camera_switch, microphone_switch};
-use super::statistics;
-use crate::room::call::{Call, CallState};
+use super::{rescue, statistics};
+use crate::room::call::CallState;
 use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{self, DARK, SCRIM, STAGE};
 use crate::ui::video::{self, Fill};
@@ -32,24 +32,31 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let controls = controls_show(ui, scene);
     their_picture(ui, scene, stage);
     own_picture(ui, scene, stage);
-    if controls {
-        top(ui, scene, stage);
-    }
+    // They fade, all at once; a control that is about to go still works.
+    ui.scope(|ui| {
+        ui.multiply_opacity(controls);
+        if controls > 0.0 {
+            top(ui, scene, stage);
+        }
+    });
     banner(ui, scene, stage);
     if scene.view.statistics {
         statistics::show(ui, scene, stage);
     }
-    if controls {
-        muted_hint(ui, scene, stage);
-        control_bar(ui, scene, stage);
+    if controls > 0.0 {
+        ui.scope(|ui| {
+            ui.multiply_opacity(controls);
+            control_bar(ui, scene, stage);
+        });
     } else {
         ui.ctx().set_cursor_icon(CursorIcon::None);
     }
     tick(ui, scene);
 }
 
-/// In full screen the controls go when nothing has stirred for a while.
-fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> bool {
+/// How much of the controls shows, 0.0 to 1.0: in full screen they fade when nothing has stirred for a while, and are
+/// there at once when something does.
+fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> f32 {
     let stirred = ui.input(|input| {
         input.pointer.delta() != egui::Vec2::ZERO || input.pointer.any_down() || !input.keys_down.is_empty()
     });
@@ -57,13 +64,21 @@ fn controls_show(ui: &Ui, scene: &mut Scene<'_>) -> bool {
         scene.view.stirred = scene.now;
     }
     if !scene.view.fullscreen || scene.view.overlay != Overlay::None {
-        return true;
+        return 1.0;
     }
     let rest = scene.now.saturating_duration_since(scene.view.stirred);
-    if rest < View::REST {
-        ui.ctx().request_repaint_after(View::REST - rest + Duration::from_millis(1));
+    if let Some(left) = View::REST.checked_sub(rest) {
+        ui.ctx().request_repaint_after(left + Duration::from_millis(1));
+        return 1.0;
     }
-    rest < View::REST
+    // Without a GPU each step of a fade costs too much: there nothing moves.
+    let fade = if ui.style().animation_time > 0.0 { View::FADE } else { Duration::ZERO };
+    let left = (View::REST + fade).saturating_sub(rest);
+    if left.is_zero() {
+        return 0.0;
+    }
+    ui.ctx().request_repaint();
+    left.as_secs_f32() / fade.as_secs_f32()
 }
 
 /// The timer and the count-down move once a second.
@@ -90,8 +105,13 @@ fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     if response.double_clicked() {
         toggle_fill(scene.view, best);
     }
+    scene.view.drawn = resolution.map(|resolution| video::extent(resolution, stage.size(), fill));
     let painted = !scene.model.remote.camera_stopped
         && scene.remote.is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
+    if painted && matches!(scene.model.call, CallState::Reconnecting { .. }) {
+        // The last picture stays, but nobody should take it for a live one.
+        ui.painter().rect_filled(stage, 0.0, Color32::from_black_alpha(140));
+    }
     if !painted {
         let diameter = (stage.height() * 0.26).clamp(96.0, 260.0);
         let center = stage.center() - vec2(0.0, 24.0);
@@ -232,26 +252,12 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
 }
 
 /// A line in the middle of the top: what is wrong with the connection.
-fn banner(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
-    let CallState::Reconnecting { since, .. } = scene.model.call else { return };
-    let words = wording::reconnecting(since, scene.now, Call::RECONNECT_LIMIT);
+fn banner(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
+    let CallState::Reconnecting { .. } = scene.model.call else { return };
+    let words = wording::reconnecting(scene.model.remote_name(), scene.model.offline);
     pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
-}
-
-/// Whoever talks while muted is told.
-fn muted_hint(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
-    if scene.model.microphone_muted && widgets::speaks(scene.model.microphone_level) {
-        // Under the line about the connection, where there is one.
-        let top = if matches!(scene.model.call, CallState::Reconnecting { .. }) { 152.0 } else { 84.0 };
-        pill(
-            ui,
-            stage,
-            stage.top() + top,
-            icons::MIC_OFF,
-            DARK.trouble,
-            "You are muted. Press M to be heard.",
-        );
-    }
+    let bottom = stage.bottom() - BAR.y - 2.0 * MARGIN;
+    rescue::show(ui, scene, stage, stage.top() + 152.0, bottom);
 }
 
 fn pill(ui: &mut Ui, stage: Rect, top: f32, icon: Icon, color: Color32, words: &str) {

@@ -184,7 +184,7 @@ fn step(ui: &mut Ui, number: u8, progress: Progress, title: &str, add: impl FnOn
 }
 
 /// Our code as a short line with its button, or the place where it will be.
-fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
+pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
     let colors = palette(ui);
     let Some(code) = &scene.model.code else {
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), TARGET), egui::Sense::hover());
@@ -250,7 +250,7 @@ fn short_for(painter: &egui::Painter, code: &str, room: f32) -> String {
 }
 
 /// The field for their code, with Paste beside it and the sentence about a wrong one under it.
-fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
+pub(super) fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
     let pasted = ui.input(|input| {
         input.events.iter().find_map(|event| match event {
             egui::Event::Paste(text) => Some(text.clone()),

@@ -3,7 +3,7 @@
 use crate::device::DeviceKind;
 use crate::ui::icons;
 use crate::ui::model::DeviceStatus;
-use crate::ui::theme::{self, palette};
+use crate::ui::theme::{self, DARK, palette};
 use crate::ui::video::Fill;
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, RoundButton};
@@ -75,7 +75,14 @@ pub fn microphone_switch(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32, on_b
         if off { (icons::MIC_OFF, "Unmute microphone") } else { (icons::MIC, "Mute microphone") };
     let button = RoundButton::new(icon, name).key("M").diameter(diameter);
     let button = if on_bar { button.on_bar(false) } else { button.on_picture() };
-    if button.switched_off(off).show(ui).clicked() {
+    let response = button.switched_off(off).show(ui);
+    // In a call the button itself shows how loud one is; the lobby has its meter.
+    let level = scene.model.microphone_level;
+    if on_bar && !off && level > 0.0 {
+        let stroke = Stroke::new(1.0 + 3.0 * level, DARK.accent.gamma_multiply((3.0 * level).min(1.0)));
+        ui.painter().circle_stroke(response.rect.center(), diameter / 2.0 + 1.0, stroke);
+    }
+    if response.clicked() {
         scene.act(Act::ToggleMicrophone);
     }
 }

@@ -5,7 +5,7 @@ use super::help::dialog;
 use super::servers;
 use crate::device::DeviceKind;
 use crate::room::message::MAX_NAME;
-use crate::settings::{Settings, Theme};
+use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::model::DeviceStatus;
 use crate::ui::view::Scene;
 use crate::ui::widgets::{self, Choice};
@@ -30,9 +30,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         group(ui, "Picture");
         picture(ui, scene);
         group(ui, "Sound");
-        toggle(ui, scene, "Noise suppression", "Takes fans and keyboards out of your voice", |s| {
-            &mut s.noise_suppression
-        });
+        noise_picker(ui, scene);
         toggle(ui, scene, "Automatic gain", "Keeps your voice equally loud", |s| &mut s.automatic_gain);
         group(ui, "Appearance");
         theme_picker(ui, scene);
@@ -129,6 +127,26 @@ fn pick<T: Copy + PartialEq>(
             scene.change(|settings| set(settings, value));
         }
     });
+}
+
+fn noise_picker(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let label = |level| match level {
+        NoiseSuppression::Off => "Off",
+        NoiseSuppression::Low => "Low",
+        NoiseSuppression::High => "High",
+    };
+    let now = scene.settings.noise_suppression;
+    let all = [NoiseSuppression::Off, NoiseSuppression::Low, NoiseSuppression::High];
+    pick(
+        ui,
+        scene,
+        "Noise suppression",
+        &all,
+        now,
+        |level| label(level).to_owned(),
+        |settings, level| settings.noise_suppression = level,
+    );
+    widgets::quiet(ui, "Takes fans and keyboards out of your voice. Off is best for music.");
 }
 
 fn theme_picker(ui: &mut Ui, scene: &mut Scene<'_>) {

@@ -5,8 +5,8 @@ use super::rig::{Rig, Setup, own_code, plain};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
-use crate::settings::{Settings, Theme};
+use crate::room::call::{CallState, EndReason, Rescue};
+use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
 use crate::ui::window::{Courier, StartAction, WindowOptions};
@@ -27,6 +27,7 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Dismiss => "dismiss".into(),
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
+        Command::View(_) => "view".into(),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
@@ -176,8 +177,37 @@ fn mute_and_camera_by_button_and_key() {
     rig.click("Turn camera on");
     rig.key(Key::V);
     assert_eq!(asked(&mut rig), ["mute false", "stop camera false", "stop camera false"]);
-    rig.say(Event::Levels { microphone: 0.3, remote: 0.0 });
-    assert!(rig.shows("You are muted."));
+}
+
+#[test]
+fn who_talks_while_muted_is_told_and_can_unmute_there() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(Event::SpeaksWhileMuted);
+    assert!(!rig.shows("You are muted."), "the microphone was open by then");
+    rig.say(Event::Muted { microphone: true, camera: false });
+    assert!(!rig.shows("You are muted."), "nobody has spoken");
+    rig.say(Event::SpeaksWhileMuted);
+    assert!(rig.shows("You are muted. Nobody hears you."));
+    rig.click("Unmute");
+    assert_eq!(asked(&mut rig), ["mute false"]);
+    rig.say(Event::Muted { microphone: false, camera: false });
+    assert!(!rig.shows("You are muted."), "it goes with its reason");
+    rig.say(Event::Muted { microphone: true, camera: false });
+    rig.say(Event::SpeaksWhileMuted);
+    rig.key(Key::M);
+    assert_eq!(asked(&mut rig), ["mute false"]);
+    rig.wait(Duration::from_secs(9));
+    assert!(!rig.shows("You are muted."), "it does not stay for ever");
+}
+
+#[test]
+fn a_chosen_device_that_is_missing_is_named() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(Event::Missing { kind: DeviceKind::Speaker, name: "Headset".into() });
+    rig.say(Event::Opened { kind: DeviceKind::Speaker, name: "Built-in".into(), picture: None });
+    assert!(rig.shows("“Headset” is not connected. Another speaker is used until it is."));
 }
 
 #[test]
@@ -306,11 +336,13 @@ fn settings_take_effect_and_are_remembered() {
     });
     rig.click("Settings");
     rig.scroll(-200.0);
-    for switch in ["Mirror my picture", "Noise suppression", "Automatic gain"] {
+    for switch in ["Mirror my picture", "Automatic gain"] {
         rig.harness.get_by_role_and_label(Role::Switch, switch).click();
         rig.settle();
     }
-    for (picker, choice) in [("Size", "640 × 360"), ("Pictures a second", "15"), ("Theme", "Light")] {
+    for (picker, choice) in
+        [("Size", "640 × 360"), ("Pictures a second", "15"), ("Noise suppression", "Low"), ("Theme", "Light")]
+    {
         if picker == "Theme" {
             rig.scroll(-4000.0);
         }
@@ -325,7 +357,7 @@ fn settings_take_effect_and_are_remembered() {
     let want = Settings {
         name: "Bo".into(),
         theme: Theme::Light,
-        noise_suppression: false,
+        noise_suppression: NoiseSuppression::Low,
         automatic_gain: false,
         mirror_self: false,
         width: 640,
@@ -397,6 +429,14 @@ fn keys_of_the_call() {
     assert!(rig.shows("Leave full screen"));
     rig.wait(Duration::from_secs(4));
     assert!(!rig.shows("Leave full screen"), "the controls rest");
+    // With a GPU they fade, and are there until they are gone.
+    rig.harness.ctx.all_styles_mut(|style| style.animation_time = 0.1);
+    rig.key(Key::P);
+    rig.wait(Duration::from_millis(3150));
+    assert!(rig.shows("Leave full screen"), "half gone");
+    rig.wait(Duration::from_millis(200));
+    assert!(!rig.shows("Leave full screen"), "gone");
+    rig.key(Key::P);
     rig.key(Key::Escape);
     assert!(rig.shows("Full screen") && rig.shows("Hang up"));
     rig.key(Key::Z);
@@ -419,10 +459,63 @@ fn the_connection_and_the_others_switches_show() {
     rig.say(Event::Stats(Box::default(), crate::engine::Quality::Poor));
     assert!(rig.shows("Connection: poor"));
     let (since, started) = (rig.now(), rig.now());
-    rig.enter(CallState::Reconnecting { since, started });
-    assert!(rig.shows("Reconnecting…") && rig.shows("the call ends in 1:00."));
-    rig.wait(Duration::from_secs(7));
-    assert!(rig.shows("the call ends in 0:53."));
+    let rescue = Rescue::Waiting { until: rig.now() + Duration::from_secs(8) };
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    assert!(rig.shows("Reconnecting…") && rig.shows("Nothing comes from Ann."));
+    rig.say(Event::Offline(true));
+    assert!(rig.shows("This computer has no network."));
+    assert!(rig.shows("Hang up") && !rig.shows("new invite"));
+}
+
+#[test]
+fn a_call_without_a_path_is_taken_up_again_by_fresh_codes() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", Some(people::astronaut()));
+    asked(&mut rig);
+    let (since, started) = (rig.now(), rig.now());
+    let enter = |rig: &mut Rig, rescue| rig.enter(CallState::Reconnecting { since, started, rescue });
+    enter(&mut rig, Rescue::Gathering(Kind::Invite));
+    rig.clipboard.put("what I was copying");
+    let invite = own_code(Kind::Invite, 3);
+    rig.say(Event::Code(Box::new(invite.clone())));
+    enter(&mut rig, Rescue::WaitingForReply);
+    assert!(rig.shows("Send this new invite to Ann") && rig.shows("Picture of Ann"));
+    assert_eq!(rig.clipboard.text(), "what I was copying", "nobody asked for this code");
+    rig.click("Copy");
+    assert_eq!(rig.clipboard.text(), invite.text.0);
+    rig.paste("the reply");
+    assert_eq!(asked(&mut rig), ["paste the reply"]);
+    rig.say(Event::Refused(Refusal::Invite(InviteError::InviteNotReply)));
+    assert!(rig.shows(&InviteError::InviteNotReply.to_string()));
+    enter(&mut rig, Rescue::Connecting { own: Kind::Invite, since });
+    assert!(rig.shows("Both new codes are here."));
+    // The path may come back at any time; then nothing of it is left.
+    enter(&mut rig, Rescue::WaitingForReply);
+    rig.enter(CallState::InCall { since: started });
+    assert!(!rig.shows("new invite") && rig.shows("The connection is back."));
+}
+
+#[test]
+fn whoever_joined_pastes_the_fresh_invite_and_sends_the_fresh_reply() {
+    let mut rig = Rig::new();
+    rig.in_call("Bo", None);
+    asked(&mut rig);
+    let (since, started) = (rig.now(), rig.now());
+    let enter = |rig: &mut Rig, rescue| rig.enter(CallState::Reconnecting { since, started, rescue });
+    enter(&mut rig, Rescue::WaitingForInvite);
+    assert!(rig.shows("Bo sees a new invite now."));
+    rig.clipboard.put("a fresh invite");
+    rig.click("Paste");
+    assert_eq!(asked(&mut rig), ["paste a fresh invite"]);
+    enter(&mut rig, Rescue::Gathering(Kind::Reply));
+    let reply = own_code(Kind::Reply, 4);
+    rig.say(Event::Code(Box::new(reply.clone())));
+    enter(&mut rig, Rescue::Connecting { own: Kind::Reply, since });
+    assert!(rig.shows("Send your new reply back"));
+    rig.click("Copy");
+    assert_eq!(rig.clipboard.text(), reply.text.0);
+    rig.click("Hang up");
+    assert_eq!(asked(&mut rig), ["hang up"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::rig::own_code;
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Event, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{PeerStats, Stats};
 use crate::ui::model::{DeviceStatus, Effect, Model, Rates, Tone};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::RemotePicture(None) => "no picture".into(),
         Effect::Toast(Tone::Trouble, _) => "trouble".into(),
         Effect::Toast(_, text) => text.clone(),
+        Effect::MutedHint(shown) => format!("muted hint {shown}"),
         Effect::ClearField => "clear".into(),
         Effect::NewCall => "new call".into(),
         Effect::Dismiss => "dismiss".into(),
@@ -32,7 +33,8 @@ fn a_call_from_start_to_end() {
     let waiting = CallState::WaitingForReply;
     let connecting = CallState::Connecting { own: Kind::Invite, since: at(5) };
     let in_call = CallState::InCall { since: at(6) };
-    let lost = CallState::Reconnecting { since: at(20), started: at(6) };
+    let rescue = Rescue::Waiting { until: at(28) };
+    let lost = CallState::Reconnecting { since: at(20), started: at(6), rescue };
     let steps: Vec<(Event, &[&str])> = vec![
         (Event::Call(CallState::Gathering(Kind::Invite)), &["no picture", "clear", "new call"]),
         (Event::Code(Box::new(own_code(Kind::Invite, 1))), &["copy", "clear"]),
@@ -45,7 +47,7 @@ fn a_call_from_start_to_end() {
             &["You are in a call with Ann."],
         ),
         (Event::Call(lost), &[]),
-        (Event::Call(in_call), &["The connection is back."]),
+        (Event::Call(in_call), &["clear", "The connection is back."]),
         (Event::Call(CallState::Ended(EndReason::TheyHungUp)), &["no picture", "clear", "awake false"]),
     ];
     for (index, (event, want)) in steps.into_iter().enumerate() {

@@ -164,7 +164,7 @@ impl Rig {
     /// What the engine was asked since the last time, but for the list of devices.
     pub fn commands(&mut self) -> Vec<Command> {
         let heard = std::iter::from_fn(|| self.commands.try_recv().ok());
-        heard.filter(|command| !matches!(command, Command::ListDevices)).collect()
+        heard.filter(|command| !matches!(command, Command::ListDevices | Command::View(_))).collect()
     }
 
     pub fn click(&mut self, name: &str) {

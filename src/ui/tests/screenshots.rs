@@ -6,7 +6,7 @@ use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
 use crate::engine::{Event, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
-use crate::room::call::{CallState, EndReason};
+use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -30,6 +30,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
+    ("call-muted", call_muted),
     ("reconnecting", reconnecting),
     ("ended", ended),
     ("not-connected", not_connected),
@@ -193,8 +194,15 @@ fn call_no_picture(rig: &mut Rig) {
     };
     rig.say(Event::Remote(remote));
     rig.say(Event::Muted { microphone: true, camera: true });
-    rig.say(Event::Levels { microphone: 0.2, remote: 0.0 });
     rig.wait(Duration::from_secs(62));
+}
+
+/// Who talks while muted is told.
+fn call_muted(rig: &mut Rig) {
+    call(rig);
+    rig.wait(Duration::from_secs(4));
+    rig.say(Event::Muted { microphone: true, camera: false });
+    rig.say(Event::SpeaksWhileMuted);
 }
 
 fn reconnecting(rig: &mut Rig) {
@@ -202,7 +210,9 @@ fn reconnecting(rig: &mut Rig) {
     let started = rig.now() - Duration::from_secs(754);
     let since = rig.now() - Duration::from_secs(7);
     rig.say(Event::Stats(Box::default(), Quality::Poor));
-    rig.enter(CallState::Reconnecting { since, started });
+    let rescue = Rescue::WaitingForReply;
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Invite, 7))));
 }
 
 fn ended(rig: &mut Rig) {
@@ -246,7 +256,7 @@ fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) 
     let mut rig = Rig::with(Setup { theme, size, scale, ..Setup::default() });
     scene(&mut rig);
     // Messages that pass by are not what the picture is about.
-    rig.wait(Duration::from_secs(if name == "reconnecting" { 0 } else { 4 }));
+    rig.wait(Duration::from_secs(if matches!(name, "reconnecting" | "call-muted") { 0 } else { 4 }));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     palette::save(&rig.harness.render().unwrap(), path);
 }

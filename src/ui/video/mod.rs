@@ -81,6 +81,16 @@ pub fn fitted(picture: Resolution, place: Rect) -> Rect {
     Rect::from_center_size(place.center(), size)
 }
 
+/// The size that all of the picture has in this place, what is cut off included.
+pub fn extent(picture: Resolution, place: Vec2, fill: Fill) -> Vec2 {
+    let (across, down) = (place.x / picture.width.max(1) as f32, place.y / picture.height.max(1) as f32);
+    let scale = match fill {
+        Fill::Fit => across.min(down),
+        Fill::Cover => across.max(down),
+    };
+    egui::vec2(picture.width as f32 * scale, picture.height as f32 * scale)
+}
+
 /// Scale and offset of texture coordinates that crop the picture so that it covers a place of this shape, and turn
 /// it round as in a mirror.
 fn crop(picture: Resolution, place: Vec2, mirrored: bool) -> [f32; 4] {
@@ -203,6 +213,13 @@ fn take_gone(gone: &Mutex<Vec<u64>>) -> Vec<u64> {
 mod tests {
     use super::*;
     use eframe::egui::{pos2, vec2};
+
+    #[test]
+    fn a_picture_that_is_cut_is_larger_than_its_place() {
+        let place = vec2(800.0, 300.0);
+        assert_eq!(extent(Resolution::new(1600, 900), place, Fill::Cover), vec2(800.0, 450.0));
+        assert_eq!(extent(Resolution::new(320, 240), place, Fill::Fit), vec2(400.0, 300.0));
+    }
 
     #[test]
     fn a_cover_crop_keeps_the_middle() {

@@ -12,11 +12,6 @@ pub fn filled(level: f32, of: usize) -> usize {
     ((1.0 - db / FLOOR_DB).clamp(0.0, 1.0) * of as f32).round() as usize
 }
 
-/// Is this the loudness of somebody who speaks into the microphone?
-pub fn speaks(level: f32) -> bool {
-    level > 0.04
-}
-
 /// Loudness of the microphone as a row of bars.
 pub fn level_meter(ui: &mut Ui, level: f32, width: f32) -> Response {
     const BARS: usize = 20;

@@ -12,10 +12,10 @@ mod toast;
 pub use avatar::avatar;
 pub use button::{Button, Look, RoundButton};
 pub use field::{labelled_field, text_field};
-pub use level::{bars, level_meter, speaks};
+pub use level::{bars, level_meter};
 pub use picker::{Choice, picker};
 pub use switch::switch;
-pub use toast::Toasts;
+pub use toast::{ToastButton, Toasts};
 
 use super::icons::Icon;
 use super::theme::{self, Palette, RADIUS, palette};
