@@ -44,7 +44,7 @@ pub fn run(full: bool, json: bool) -> Exit {
 fn shown(pasted: &Pasted, full: bool, json: bool) -> String {
     match pasted {
         Pasted::Description(description) if json => readable(description),
-        // The compact form is the full one as long as there is no shorter.
+        Pasted::Description(description) if full => invite::encode_full(description),
         Pasted::Description(description) => invite::encode(description),
         Pasted::Candidate(line) if full || json => {
             #[derive(Serialize)]

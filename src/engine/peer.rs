@@ -84,11 +84,10 @@ pub async fn accept(connection: &Peer, own: &Description, text: &str) -> Result<
 
 /// Our code as the faces show it.
 pub fn own_code(own: &Description) -> OwnCode {
-    let text = invite::encode(own);
     OwnCode {
         kind: own.kind,
-        full: Redacted(text.clone()),
-        text: Redacted(text),
+        text: Redacted(invite::encode(own)),
+        full: Redacted(invite::encode_full(own)),
         candidates: invite::candidates(own).into_iter().map(Redacted).collect(),
     }
 }

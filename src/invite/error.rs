@@ -18,6 +18,15 @@ pub enum InviteError {
         "This code was altered on its way. Ask for it to be sent again, in another way: by mail or as a file."
     )]
     Altered,
+    #[error(
+        "This code is not whole: a part is missing or was altered on its way. Copy it again, from its first character \
+         to its last, or ask for it to be sent in another way."
+    )]
+    Damaged,
+    #[error(
+        "This code was made by a newer Twocan. Update Twocan on this computer, then paste the code again."
+    )]
+    NewerVersion,
     #[error("This text is far too long to be a code. Copy only the code you were sent, then paste it here.")]
     TooLarge,
     #[error("{}", own_code(*.0))]

@@ -1,8 +1,14 @@
 //! The pasted string: what two people hand each other, as text and as what it carries. A core.
 //!
 //! ```text
-//!   Description --encode--> one line of base64 --(any messenger)--> read --> Pasted --expect--> Description
+//!   Description --encode--> one line --(any messenger)--> read --> Pasted --expect--> Description
+//!        |  ^                                              ^
+//!  distil v  | expand   (template)                         |
+//!      Essence --- compact::encode, compact::find ---------+
 //! ```
+//!
+//! There are two forms: the compact code (`compact`), of some 130 letters and digits, and the full one, base64 of the
+//! JSON that browsers and other programs speak. Both carry the same.
 //!
 //! Decides whether a pasted text is an invite, a reply or a single ICE candidate, and if it is of no use, why. The
 //! engine calls it on its own task, the window and the terminal for what they show. The text comes from a stranger:
@@ -10,15 +16,22 @@
 #![deny(clippy::disallowed_methods)]
 
 mod candidate;
+mod compact;
 mod error;
 mod sdp;
+mod secret;
+mod template;
 mod text;
 
+#[cfg(test)]
+mod compact_tests;
 #[cfg(test)]
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, Protocol};
 pub use error::InviteError;
+pub use secret::{Identity, Secret};
+pub use template::{canonical, secret_line};
 
 use crate::units::Redacted;
 use base64::Engine as _;
@@ -83,12 +96,18 @@ pub enum Pasted {
     Candidate(Redacted<String>),
 }
 
-/// The code: one line of base64 of `{"type","sdp"}`.
+/// The code: one line. Compact if the description is one between two Twocans, else the full form.
 pub fn encode(description: &Description) -> String {
+    let compact = template::distil(description).and_then(|essence| compact::encode(&essence));
+    compact.unwrap_or_else(|| encode_full(description))
+}
+
+/// The full form: one line of base64 of `{"type","sdp"}`.
+pub fn encode_full(description: &Description) -> String {
     STANDARD.encode(description.to_json())
 }
 
-/// Takes a code in any shape it comes in: base64 or base64url of the JSON, the JSON itself, bare SDP, a single ICE
+/// Takes a code in any shape it comes in: compact, base64 or base64url of the JSON, the JSON itself, bare SDP, a single ICE
 /// candidate; wrapped, quoted, fenced, inside a sentence, with characters in it that nobody sees.
 pub fn read(text: &str) -> Result<Pasted, InviteError> {
     if text.len() > MAX_TEXT {
@@ -98,7 +117,18 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
     if tidy.is_empty() {
         return Err(InviteError::Empty);
     }
-    match text::unwrap(&tidy)? {
+    let compact = match compact::find(&tidy) {
+        Some(Ok(essence)) if essence.candidates.is_empty() => return Err(InviteError::NoCandidates),
+        Some(Ok(essence)) => return Ok(Pasted::Description(template::expand(&essence))),
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let content = text::unwrap(&tidy).map_err(|error| match (error, compact) {
+        // It only looks like the beginning of a compact code, or it is one with a fault.
+        (InviteError::NotACode | InviteError::CutOff, Some(compact)) => compact,
+        (error, _) => error,
+    })?;
+    match content {
         text::Content::Candidate(line) => {
             Candidate::parse(&line).ok_or(InviteError::BadCandidate)?;
             Ok(Pasted::Candidate(Redacted(line)))

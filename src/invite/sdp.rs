@@ -93,7 +93,7 @@ fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The value of the first `a=name:value` line.
-fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
+pub fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
     let value = |line: &'a str| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':').map(str::trim);
     sdp.lines().find_map(value).filter(|value| !value.is_empty())
 }

@@ -3,14 +3,13 @@
 
 use super::NetError;
 use super::intercept::TRANSPORT_CC;
-use crate::units::MediaKind;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
 };
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-    RTCRtpHeaderExtensionCapability, RtpCodecKind,
+    RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
 };
 use std::sync::Arc;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -102,19 +101,30 @@ pub(super) fn sound(codecs: &[RTCRtpCodecParameters]) -> (Option<u8>, Option<u8>
 
 /// The track of one kind, which stays bound to its sender for the life of the connection: webrtc never binds a
 /// track that replaces another.
-pub(super) fn track(kind: MediaKind, ssrc: u32) -> Arc<TrackLocalStaticRTP> {
-    let (id, codec, codec_kind) = match kind {
-        MediaKind::Audio => ("audio", opus(), RtpCodecKind::Audio),
-        MediaKind::Video => ("video", h264(), RtpCodecKind::Video),
-    };
+fn track(
+    id: &str,
+    kind: RtpCodecKind,
+    codec: RTCRtpCodec,
+    ssrc: u32,
+    rtx: Option<u32>,
+) -> Arc<TrackLocalStaticRTP> {
+    let rtx = rtx.map(|ssrc| RTCRtpRtxParameters { ssrc });
     let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..Default::default() },
         codec,
         ..Default::default()
     };
     // One stream for both: a browser then plays them in sync.
-    let stream = MediaStreamTrack::new("twocan".into(), id.into(), id.into(), codec_kind, vec![encoding]);
+    let stream = MediaStreamTrack::new("twocan".into(), id.into(), id.into(), kind, vec![encoding]);
     Arc::new(TrackLocalStaticRTP::new(stream))
+}
+
+pub(super) fn audio_track(ssrc: u32) -> Arc<TrackLocalStaticRTP> {
+    track("audio", RtpCodecKind::Audio, opus(), ssrc, None)
+}
+
+pub(super) fn video_track(ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
+    track("video", RtpCodecKind::Video, h264(), ssrc, Some(retransmission))
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use super::sdp::Candidate;
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
-use crate::invite::{Description, Kind};
+use crate::invite::{self, Description, Identity, Kind, Secret};
 use crate::ports::{Inlet, Outlet};
 use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
+use ring::rand::{SecureRandom, SystemRandom};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
@@ -79,10 +80,12 @@ impl Peer {
         config: NetConfig,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS).await?;
+        let secret = new_secret();
+        let identity = secret.identity(Kind::Invite);
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &identity).await?;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
-        let sdp = peer.gather(offer, gathered, &config).await?;
-        Ok((peer, Description { kind: Kind::Invite, sdp: Redacted(sdp) }))
+        let sdp = peer.gather(offer, gathered, &config, secret).await?;
+        Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) })))
     }
 
     /// Takes the other side's offer, gathers like [`Self::offer`] and gives the answer. The connection comes up when
@@ -93,12 +96,14 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
         let remote = remote_description(invite, Kind::Invite)?;
-        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS).await?;
+        let secret = new_secret();
+        let identity = secret.identity(Kind::Reply);
+        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS, &identity).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config).await?;
+        let sdp = peer.gather(answer, gathered, &config, secret).await?;
         peer.negotiated().await?;
-        Ok((peer, Description { kind: Kind::Reply, sdp: Redacted(sdp) }))
+        Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) })))
     }
 
     /// Takes the other side's answer to our offer.
@@ -221,11 +226,12 @@ impl Peer {
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
+        identity: &Identity,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let addresses = address::listen_on(config)?;
         let servers = address::ice_servers(config).await?;
         let random = Random::new();
-        let (audio, video) = random.two_ssrcs();
+        let (audio, video) = (identity.audio, identity.video);
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
         let estimator = intercept::estimator(config.max_bitrate);
         let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
@@ -233,12 +239,13 @@ impl Peer {
         let (gathered, gathering) = cell::channel(false);
         let runtime = Arc::new(DriverRuntime::default());
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
-        let connection = build(config, addresses, servers, checks, handler).await?;
+        let settings = |mdns| settings(mdns, checks, identity);
+        let connection = build(config, addresses, servers, settings, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
         let (audio_track, video_track) =
-            (media::track(MediaKind::Audio, audio), media::track(MediaKind::Video, video));
+            (media::audio_track(audio), media::video_track(video, identity.retransmission));
         let add =
             |track: &Arc<TrackLocalStaticRTP>| connection.add_track(track.clone() as Arc<dyn TrackLocal>);
         let senders = [
@@ -283,6 +290,7 @@ impl Peer {
         description: RTCSessionDescription,
         mut gathered: cell::Receiver<bool>,
         config: &NetConfig,
+        secret: Secret,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
         let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
@@ -291,7 +299,7 @@ impl Peer {
         }
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
-        let sdp = sdp::finish(&description.sdp, config.relay_only);
+        let sdp = sdp::finish(&description.sdp, config.relay_only, &invite::secret_line(secret));
         match sdp::has_candidates(&sdp) {
             true => Ok(sdp),
             false if config.relay_only => Err(NetError::NoRelay),
@@ -374,7 +382,7 @@ async fn build(
     config: &NetConfig,
     addresses: Vec<SocketAddr>,
     servers: Vec<RTCIceServer>,
-    checks: Duration,
+    settings: impl Fn(MulticastDnsMode) -> SettingEngine,
     handler: Arc<Handler>,
 ) -> Result<Arc<dyn PeerConnection>, NetError> {
     let mut failure = None;
@@ -389,7 +397,7 @@ async fn build(
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(media::media_engine()?)
-            .with_setting_engine(settings(mdns, checks))
+            .with_setting_engine(settings(mdns))
             .with_interceptor_registry(intercept::registry(&handler.monitor))
             .with_handler(handler.clone())
             .with_runtime(handler.runtime.clone())
@@ -408,8 +416,9 @@ async fn build(
     Err(failure.map_or(NetError::NoNetwork, internal))
 }
 
-fn settings(mdns: MulticastDnsMode, checks: Duration) -> SettingEngine {
+fn settings(mdns: MulticastDnsMode, checks: Duration, identity: &Identity) -> SettingEngine {
     SettingEngineBuilder::new()
+        .with_ice_credentials(identity.ufrag.clone(), identity.password.0.clone())
         .with_multicast_dns_mode(mdns)
         .with_ice_connection_attempts(Some(checks), Some(CHECKS))
         // Never failed: the other person may take an hour to paste, or come back from a tunnel.
@@ -488,6 +497,13 @@ async fn ask_for_keyframes(wanted: Arc<Notify>, track: Arc<TrackLocalStaticRTP>,
     }
 }
 
+/// From the operating system's source of randomness.
+fn new_secret() -> Secret {
+    let mut bytes = [0; Secret::LENGTH];
+    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random numbers");
+    Secret(bytes)
+}
+
 /// Numbers that an outsider should not guess, from the standard library's random hash keys.
 struct Random(std::collections::hash_map::RandomState);
 
@@ -499,10 +515,5 @@ impl Random {
         use std::hash::BuildHasher;
         let fresh = std::collections::hash_map::RandomState::new();
         self.0.hash_one(fresh.hash_one(0_u8)) as u32
-    }
-    /// Two different ones, neither of which is 0.
-    fn two_ssrcs(&self) -> (u32, u32) {
-        let audio = self.number().clamp(1, u32::MAX / 2);
-        (audio, audio + 1 + self.number() % (u32::MAX / 4))
     }
 }

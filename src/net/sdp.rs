@@ -13,8 +13,8 @@ const MAX_CANDIDATE_LINE: usize = 512;
 
 /// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
 /// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
-/// if gathering was not cut short.
-pub(super) fn finish(sdp: &str, relay_only: bool) -> String {
+/// if gathering was not cut short. The line with the secret our credentials come from goes behind `t=`.
+pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
     let candidates = candidate_lines(sdp)
         .filter(|line| {
             !relay_only || line.split(' ').skip_while(|word| *word != "typ").nth(1) == Some("relay")
@@ -40,8 +40,11 @@ pub(super) fn finish(sdp: &str, relay_only: bool) -> String {
             }
             sections += 1;
         }
-        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates") {
+        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || line == secret) {
             push(line);
+        }
+        if line.starts_with("t=") {
+            push(secret);
         }
     }
     if sections == 1 {
@@ -162,13 +165,14 @@ impl Candidate {
 mod tests {
     use super::*;
 
+    const SECRET: &str = "a=twocan:1 AAAA";
     const HOST: &str = "candidate:1 1 udp 2130706431 10.0.0.7 5000 typ host";
 
     fn printed() -> String {
         let rtcp = HOST.replacen("1 1 udp", "1 2 udp", 1);
         let relay = "candidate:3 1 udp 1 9.9.9.9 7 typ relay raddr 0.0.0.0 rport 0";
         format!(
-            "v=0\r\na=fingerprint:sha-256 00\r\nm=audio 9 X 111\r\na=mid:0\r\na={HOST}\r\na={rtcp}\r\na={HOST}\r\n\
+            "v=0\r\nt=0 0\r\na=fingerprint:sha-256 00\r\nm=audio 9 X 111\r\na=mid:0\r\na={HOST}\r\na={rtcp}\r\na={HOST}\r\n\
              a={relay}\r\nm=video 9 X 125\r\na=mid:1\r\n"
         )
     }
@@ -176,13 +180,14 @@ mod tests {
     #[test]
     fn each_candidate_is_handed_over_once_and_the_list_is_closed() {
         for sdp in [printed(), printed().replace("m=video", "a=end-of-candidates\r\nm=video")] {
-            let finished = finish(&sdp, false);
+            let finished = finish(&sdp, false, SECRET);
             assert_eq!(finished.matches(HOST).count(), 1);
             assert_eq!(finished.matches("a=candidate:").count(), 2);
+            assert_eq!(finished.matches(&format!("t=0 0\r\n{SECRET}\r\n")).count(), 1);
             assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
-            assert_eq!(finish(&finished, false), finished);
+            assert_eq!(finish(&finished, false, SECRET), finished);
         }
-        let relayed = finish(&printed(), true);
+        let relayed = finish(&printed(), true, SECRET);
         assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:7".parse().unwrap()).as_deref(), Some("relay"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:8".parse().unwrap()), None);
@@ -192,7 +197,7 @@ mod tests {
     fn a_description_with_one_section_is_finished_too() {
         let sdp = printed();
         let audio_only = &sdp[..sdp.find("m=video").unwrap()];
-        assert!(finish(audio_only, false).ends_with("rport 0\r\na=end-of-candidates\r\n"));
+        assert!(finish(audio_only, false, SECRET).ends_with("rport 0\r\na=end-of-candidates\r\n"));
     }
 
     #[test]

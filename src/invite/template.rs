@@ -1,0 +1,180 @@
+//! The description of a call between two Twocans, version 1: all that does not differ from call to call.
+//!
+//! A compact code carries only what differs; this puts the rest back. The text is, line for line, what our network
+//! layer prints; `net/tests.rs` holds the two together. A description that says anything else, such as the
+//! answer to a browser, has no compact form.
+
+use super::candidate::{Candidate, CandidateKind, Protocol};
+use super::secret::{Identity, Secret};
+use super::{Description, Kind, sdp};
+use crate::units::Redacted;
+use std::fmt::Write as _;
+
+/// What differs from one description to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Essence {
+    pub kind: Kind,
+    /// SHA-256 of the DTLS certificate.
+    pub fingerprint: [u8; 32],
+    pub secret: Secret,
+    /// In the order of their priority.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The session attribute that carries the secret in the full form, and names the version of this template.
+const SECRET_ATTRIBUTE: &str = "a=twocan:1 ";
+/// RFC 8445, section 5.1.2.2.
+const HOST_PREFERENCE: u32 = 126;
+const REFLEXIVE_PREFERENCE: u32 = 100;
+
+/// The line that marks a description as ours; it stands behind `t=`.
+pub fn secret_line(secret: Secret) -> String {
+    format!("{SECRET_ATTRIBUTE}{}", secret.to_text())
+}
+
+/// The whole description.
+pub fn expand(essence: &Essence) -> Description {
+    let identity = essence.secret.identity(essence.kind);
+    let setup = match essence.kind {
+        Kind::Invite => "actpass",
+        Kind::Reply => "active",
+    };
+    let mut lines = head(essence, &identity);
+    lines.push_str(&audio(setup, &identity));
+    for (index, candidate) in essence.candidates.iter().enumerate() {
+        let _ = writeln!(lines, "a={}", candidate_line(index, candidate));
+    }
+    lines.push_str("a=end-of-candidates\n");
+    lines.push_str(&video(setup, &identity));
+    lines.push_str(&control(setup, &identity));
+    Description { kind: essence.kind, sdp: Redacted(lines.replace('\n', "\r\n")) }
+}
+
+/// What a description boils down to; `None` if there is more to it than this.
+pub fn distil(description: &Description) -> Option<Essence> {
+    let essence = essence(description)?;
+    (expand(&essence) == *description).then_some(essence)
+}
+
+/// Our own description as a compact code tells it, so that it says the same in every form. Session number,
+/// priorities and foundations follow from the secret and the order; what else differs from the template stays as
+/// it is, and so does the whole description then.
+pub fn canonical(description: Description) -> Description {
+    let plain = |line: &&str| !line.starts_with("a=candidate:") && !line.starts_with("o=");
+    let expanded = essence(&description).map(|essence| expand(&essence));
+    match expanded {
+        Some(same) if same.sdp.0.lines().filter(plain).eq(description.sdp.0.lines().filter(plain)) => same,
+        _ => description,
+    }
+}
+
+fn essence(description: &Description) -> Option<Essence> {
+    let text = &description.sdp.0;
+    let secret = text.lines().find_map(|line| line.strip_prefix(SECRET_ATTRIBUTE))?;
+    let fingerprint = sdp::attribute(text, "fingerprint")?.strip_prefix("sha-256 ")?;
+    Some(Essence {
+        kind: description.kind,
+        fingerprint: from_hex(fingerprint)?,
+        secret: Secret::from_text(secret)?,
+        candidates: sdp::candidates(text).iter().filter_map(|line| Candidate::parse(line)).collect(),
+    })
+}
+
+fn head(essence: &Essence, identity: &Identity) -> String {
+    let semantic = match essence.kind {
+        Kind::Invite => "",
+        Kind::Reply => "a=msid-semantic:WMS *\n",
+    };
+    let secret = secret_line(essence.secret);
+    let fingerprint = to_hex(&essence.fingerprint);
+    format!(
+        "v=0\no=- {session} 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n{secret}\n{semantic}a=fingerprint:sha-256 {fingerprint}\n\
+         a=extmap-allow-mixed\na=group:BUNDLE 0 1 2\n",
+        session = identity.session,
+    )
+}
+
+fn transport(setup: &str, mid: u32, identity: &Identity) -> String {
+    let (ufrag, password) = (&identity.ufrag, &identity.password.0);
+    format!("c=IN IP4 0.0.0.0\na=setup:{setup}\na=mid:{mid}\na=ice-ufrag:{ufrag}\na=ice-pwd:{password}\n")
+}
+
+fn source(ssrc: u32, label: &str) -> String {
+    format!(
+        "a=ssrc:{ssrc} cname:twocan\na=ssrc:{ssrc} msid:twocan {label}\na=ssrc:{ssrc} mslabel:twocan\n\
+         a=ssrc:{ssrc} label:{label}\n"
+    )
+}
+
+const TRANSPORT_CC: &str =
+    "a=extmap:1 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\n";
+
+fn audio(setup: &str, identity: &Identity) -> String {
+    format!(
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\n{transport}a=rtcp-mux\na=rtcp-rsize\na=rtpmap:111 opus/48000/2\n\
+         a=fmtp:111 minptime=10;useinbandfec=1\na=rtcp-fb:111 transport-cc\na=rtpmap:63 red/48000/2\n\
+         a=fmtp:63 111/111\na=rtcp-fb:63 transport-cc\n{TRANSPORT_CC}a=msid:twocan audio\n\
+         {source}a=sendrecv\n",
+        transport = transport(setup, 0, identity),
+        source = source(identity.audio, "audio"),
+    )
+}
+
+fn video(setup: &str, identity: &Identity) -> String {
+    let feedback = |payload_type: u32| {
+        ["nack", "nack pli", "ccm fir", "transport-cc"]
+            .map(|kind| format!("a=rtcp-fb:{payload_type} {kind}\n"))
+            .concat()
+    };
+    format!(
+        "m=video 9 UDP/TLS/RTP/SAVPF 125 107\n{transport}a=rtcp-mux\na=rtcp-rsize\na=rtpmap:125 H264/90000\n\
+         a=fmtp:125 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\n{for_video}\
+         a=rtpmap:107 rtx/90000\na=fmtp:107 apt=125\n{for_rtx}{TRANSPORT_CC}a=msid:twocan video\n\
+         a=ssrc-group:FID {ssrc} {rtx}\n{source}{rtx_source}a=sendrecv\n",
+        transport = transport(setup, 1, identity),
+        for_video = feedback(125),
+        for_rtx = feedback(107),
+        ssrc = identity.video,
+        rtx = identity.retransmission,
+        source = source(identity.video, "video"),
+        rtx_source = source(identity.retransmission, "video"),
+    )
+}
+
+fn control(setup: &str, identity: &Identity) -> String {
+    let (ufrag, password) = (&identity.ufrag, &identity.password.0);
+    format!(
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\nc=IN IP4 0.0.0.0\na=setup:{setup}\na=mid:2\na=sendrecv\n\
+         a=sctp-port:5000\na=max-message-size:65536\na=ice-ufrag:{ufrag}\na=ice-pwd:{password}\n"
+    )
+}
+
+/// Foundation and priority follow from kind and place.
+fn candidate_line(index: usize, candidate: &Candidate) -> String {
+    let preference = match candidate.kind {
+        CandidateKind::Host => HOST_PREFERENCE,
+        CandidateKind::PeerReflexive | CandidateKind::ServerReflexive => REFLEXIVE_PREFERENCE,
+        CandidateKind::Relay => 0,
+    };
+    let local = 65_535_u32.saturating_sub(index as u32);
+    let priority = (preference << 24) | (local << 8) | 255;
+    let related = if candidate.kind == CandidateKind::Host { "" } else { " raddr 0.0.0.0 rport 0" };
+    let tcp = if candidate.protocol == Protocol::Tcp { " tcptype passive" } else { "" };
+    format!(
+        "candidate:{} 1 {} {priority} {} {} typ {}{related}{tcp}",
+        index + 1,
+        candidate.protocol,
+        candidate.address,
+        candidate.port,
+        candidate.kind,
+    )
+}
+
+fn to_hex(fingerprint: &[u8]) -> String {
+    fingerprint.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let byte = |pair: &str| u8::from_str_radix(pair, 16).ok().filter(|_| pair.len() == 2);
+    text.split(':').map(byte).collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
