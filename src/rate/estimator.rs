@@ -213,6 +213,10 @@ impl Estimator {
     }
 
     fn judge(&mut self, now: Instant, usage: Usage, newest: Instant) {
+        // Delays that rise and fall back are the path's jitter (Wi-Fi, mobile networks). To go down for each wave
+        // would end at nothing.
+        let jitter = usage == Usage::Over && self.queue.is_swinging();
+        let usage = if jitter { Usage::Normal } else { usage };
         let newest = self.micros(newest);
         let excess = self.loss.take(newest);
         let before = self.aimd.target();

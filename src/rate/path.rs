@@ -10,6 +10,14 @@ const MAX_ENTRIES: usize = 4096;
 const BASE_SECONDS: usize = 20;
 /// The queue is the shortest delay of so long: jitter is not a queue.
 const QUEUE_WINDOW_US: i64 = 100_000;
+/// A path swings if in half of the last slots of this length the delay rose by so much and fell back under that. A
+/// queue of our making comes and goes more slowly.
+const SLOT_US: i64 = 250_000;
+const SLOTS: usize = 8;
+const SWING_US: i64 = 25_000;
+const LOW_US: i64 = 15_000;
+/// While it does, a queue is one that leaves no delay under this share of the longest.
+const FLOOR_SHARE: f64 = 0.35;
 /// Loss is judged over at least so much.
 const LOSS_WINDOW_US: i64 = 1_000_000;
 const LOSS_PACKETS: u32 = 30;
@@ -50,11 +58,20 @@ impl Rate {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    number: i64,
+    shortest: i64,
+    longest: i64,
+}
+
 /// The one-way delay above the shortest one, in microseconds. The two clocks' offset falls out of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     /// Second, shortest delay in it.
     base: VecDeque<(i64, i64)>,
+    /// Shortest and longest delay, slot by slot.
+    slots: VecDeque<Slot>,
     recent: VecDeque<(i64, i64)>,
 }
 
@@ -69,17 +86,46 @@ impl Queue {
         while self.base.len() > BASE_SECONDS {
             self.base.pop_front();
         }
+        let number = arrival.div_euclid(SLOT_US);
+        match self.slots.back_mut() {
+            Some(slot) if slot.number >= number => {
+                (slot.shortest, slot.longest) = (slot.shortest.min(delay), slot.longest.max(delay));
+            }
+            _ => self.slots.push_back(Slot { number, shortest: delay, longest: delay }),
+        }
+        while self.slots.len() > SLOTS {
+            self.slots.pop_front();
+        }
         self.recent.push_back((arrival, delay));
         while self.recent.len() > MAX_ENTRIES
-            || self.recent.front().is_some_and(|(at, _)| *at < arrival - QUEUE_WINDOW_US)
+            || self.recent.front().is_some_and(|(at, _)| *at < arrival - SLOT_US)
         {
             self.recent.pop_front();
         }
     }
 
     pub fn delay_us(&self) -> i64 {
-        let shortest = |entries: &VecDeque<(i64, i64)>| entries.iter().map(|entry| entry.1).min();
-        shortest(&self.recent).zip(shortest(&self.base)).map_or(0, |(recent, base)| recent - base)
+        self.shortest_since(QUEUE_WINDOW_US)
+    }
+
+    /// Delays that rise and fall back, as on Wi-Fi and mobile networks: no queue of ours does so.
+    pub fn is_swinging(&self) -> bool {
+        let base = self.base_us();
+        let swings =
+            |slot: &&Slot| slot.longest - slot.shortest >= SWING_US && slot.shortest - base <= LOW_US;
+        let longest = self.slots.iter().map(|slot| slot.longest - base).max().unwrap_or(0);
+        let floor = self.shortest_since(SLOT_US) as f64;
+        2 * self.slots.iter().filter(swings).count() >= SLOTS && floor < FLOOR_SHARE * longest as f64
+    }
+
+    fn shortest_since(&self, window: i64) -> i64 {
+        let newest = self.recent.back().map_or(0, |(at, _)| *at);
+        let recent = self.recent.iter().filter(|(at, _)| *at >= newest - window).map(|entry| entry.1);
+        recent.min().map_or(0, |recent| recent - self.base_us())
+    }
+
+    fn base_us(&self) -> i64 {
+        self.base.iter().map(|entry| entry.1).min().unwrap_or(0)
     }
 }
 

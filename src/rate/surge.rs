@@ -31,41 +31,65 @@ impl Packet {
     }
 }
 
+/// A delay as long as in the last so many seconds is the path's own swinging (Wi-Fi, mobile networks).
+const CEILING_SECONDS: usize = 5;
+
 #[derive(Clone, Debug, Default)]
-pub(super) struct Surge(VecDeque<Packet>);
+pub(super) struct Surge {
+    packets: VecDeque<Packet>,
+    /// Second, longest delay of the packets that left `packets` in it.
+    ceiling: VecDeque<(i64, i64)>,
+}
 
 impl Surge {
     /// A packet that arrived; times in microseconds, each on a clock of its own.
     pub fn add(&mut self, send: i64, arrival: i64, size: usize) {
-        if self.0.back().is_some_and(|last| send < last.send || arrival < last.arrival) {
+        if self.packets.back().is_some_and(|last| send < last.send || arrival < last.arrival) {
             return;
         }
-        self.0.push_back(Packet { send, arrival, size });
-        while self.0.len() > MAX_PACKETS
-            || self.0.front().is_some_and(|old| old.arrival < arrival - WINDOW_US)
+        self.packets.push_back(Packet { send, arrival, size });
+        while self.packets.len() > MAX_PACKETS
+            || self.packets.front().is_some_and(|old| old.arrival < arrival - WINDOW_US)
         {
-            self.0.pop_front();
+            if let Some(old) = self.packets.pop_front() {
+                self.remember(old);
+            }
+        }
+    }
+
+    fn remember(&mut self, old: Packet) {
+        let second = old.arrival.div_euclid(1_000_000);
+        match self.ceiling.back_mut() {
+            Some((last, longest)) if *last >= second => *longest = (*longest).max(old.delay()),
+            _ => self.ceiling.push_back((second, old.delay())),
+        }
+        while self.ceiling.len() > CEILING_SECONDS {
+            self.ceiling.pop_front();
         }
     }
 
     /// Bits per second that arrive, if a surge is seen; then it starts anew.
     pub fn take(&mut self) -> Option<f64> {
         let rate = self.look()?;
-        self.0.clear();
+        self.packets.clear();
         Some(rate)
     }
 
     fn look(&self) -> Option<f64> {
-        let newest = self.0.back()?;
-        let shortest = self.0.iter().map(Packet::delay).min()?;
-        let start = self.0.iter().rposition(|packet| packet.delay() <= shortest + NOISE_US)?;
-        let fastest = self.0.get(start)?;
+        let newest = self.packets.back()?;
+        let shortest = self.packets.iter().map(Packet::delay).min()?;
+        let start = self.packets.iter().rposition(|packet| packet.delay() <= shortest + NOISE_US)?;
+        let fastest = self.packets.get(start)?;
         let rise = newest.delay() - fastest.delay();
-        let rising = self.0.len() - start;
+        let rising = self.packets.len() - start;
         if rise < RISE_US || rising <= MIN_PACKETS {
             return None;
         }
-        let rising = || self.0.range(start..);
+        // As long before: not since the rise began, and not only just.
+        if self.ceiling.iter().any(|(_, longest)| newest.delay() < longest + RISE_US / 2) {
+            return None;
+        }
+        let rising = || self.packets.range(start..);
         let steps = rising().zip(rising().skip(1)).map(|(before, after)| after.delay() - before.delay());
         if steps.max()? as f64 > MAX_STEP * rise as f64 || rising().any(|p| p.delay() > newest.delay()) {
             return None;

@@ -13,6 +13,11 @@ struct Loop {
     sent: u64,
     waiting: Vec<PacketReport>,
     queue_us: u64,
+    /// Delay that swings up to this with a time constant of 50 ms, as radio links do. Order is kept.
+    swing_us: f64,
+    swing: f64,
+    random: u64,
+    last_arrival: u64,
 }
 
 impl Loop {
@@ -28,7 +33,20 @@ impl Loop {
             sent: 0,
             waiting: Vec::new(),
             queue_us: 0,
+            swing_us: 0.0,
+            swing: 0.5,
+            random: 88_172_645_463_325_252,
+            last_arrival: 0,
         }
+    }
+    /// The share of the swing that the next packet meets.
+    fn swing(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let step = (self.random % 1000) as f64 / 1000.0 - 0.5;
+        self.swing = (0.5 + (self.swing - 0.5) * (-10.0f64 / 50.0).exp() + step * 0.9).clamp(0.0, 1.0);
+        self.swing
     }
     fn target(&self) -> f64 {
         self.estimator.target(at_us(self.now)).bps() as f64
@@ -42,7 +60,9 @@ impl Loop {
             self.sent += 1;
             self.free_at = self.free_at.max(self.now) + (size as f64 * 8e6 / self.capacity) as u64;
             self.queue_us = self.free_at - self.now;
-            let arrival = Duration::from_micros(9_000_000_000 + self.free_at + 20_000);
+            let swing = (self.swing() * self.swing_us) as u64;
+            self.last_arrival = self.last_arrival.max(self.free_at + 20_000 + swing);
+            let arrival = Duration::from_micros(9_000_000_000 + self.last_arrival);
             let lost = self.sent.is_multiple_of(self.lost_one_in);
             self.waiting.push(PacketReport { departure: now, arrival: (!lost).then_some(arrival), size });
             if self.sent.is_multiple_of(10) {
@@ -76,6 +96,23 @@ fn a_narrow_path_is_found_and_kept_without_a_queue() {
     }
     assert!((0.85e6..1.05e6).contains(&(sum / 30.0)), "{}", sum / 30.0);
     assert!(worst < 120_000, "{worst}");
+}
+
+#[test]
+fn a_delay_that_swings_is_no_queue() {
+    let mut test = Loop::new(1000, 2e7);
+    test.swing_us = 60_000.0;
+    test.run(30);
+    assert!(test.target() > 2e6, "{}", test.target());
+    // And a queue is still one.
+    test.capacity = 1e6;
+    test.run(5);
+    let mut worst = 0;
+    for _ in 0..20 {
+        test.run(1);
+        worst = worst.max(test.queue_us);
+    }
+    assert!(worst < 150_000 && test.target() < 1.1e6, "{worst} {}", test.target());
 }
 
 #[test]
