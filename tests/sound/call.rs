@@ -2,7 +2,8 @@
 
 use crate::support::{Lines, Running, wait_for};
 use crate::{BLOCK, LIMIT, RATE, read_wav, record, recording, run};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,10 +19,13 @@ const ALIKE: f64 = 0.8;
 pub struct Instance {
     program: Running,
     lines: Lines,
+    /// What it tells the user.
+    said: PathBuf,
 }
 
 impl Instance {
     fn start(folder: &Path, verb: &str, devices: [&str; 2], more: &[&str]) -> Self {
+        let said = folder.join(format!("{verb}.txt"));
         let mut program = Running::start(
             Command::new(env!("CARGO_BIN_EXE_twocan"))
                 .arg(verb)
@@ -31,10 +35,17 @@ impl Instance {
                 .env("TWOCAN_CONFIG", folder.join("settings.json"))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null()),
+                .stderr(File::create(&said).unwrap()),
         );
         let lines = program.lines();
-        Self { program, lines }
+        Self { program, lines, said }
+    }
+
+    /// Waits until it has told the user this.
+    pub fn says(&self, text: &str) {
+        wait_for(text, LIMIT, || {
+            std::fs::read_to_string(&self.said).unwrap_or_default().contains(text).then_some(())
+        });
     }
 
     /// The next statistics that `pick` takes something from.

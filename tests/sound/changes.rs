@@ -31,10 +31,10 @@ fn pactl(arguments: &[&str]) {
 }
 
 /// Waits until the last half second of what this speaker plays is loud; how long that took.
-fn until_it_sounds(folder: &Path, sink: &str) -> Duration {
+fn until_it_sounds(folder: &Path, sink: &str, when: &str) -> Duration {
     let (since, file) = (Instant::now(), folder.join(format!("{sink}.raw")));
     let _recorder = record(&format!("{sink}.monitor"), &file);
-    wait_for(&format!("sound from {sink}"), LIMIT, || {
+    wait_for(&format!("sound from {sink} {when}"), LIMIT, || {
         let sound = recording(&file);
         let late = &sound[sound.len().saturating_sub(RATE / 4)..];
         let power = late.iter().map(|sample| sample * sample).sum::<f32>() / late.len().max(1) as f32;
@@ -61,42 +61,43 @@ pub fn another_default_is_followed(folder: &Path, file: &Path) {
         ),
     ];
     let (_caller, callee) = connect(folder, ["tone", "none"], ["default", "default"], &[]);
-    until_it_sounds(folder, "vspeaker");
+    until_it_sounds(folder, "vspeaker", "before the change");
     until_words_are_sent(&callee, "vmicfeed", file);
     pactl(&["set-default-sink", "vsecond"]);
     pactl(&["set-default-source", "vsecondmic"]);
-    let took = until_it_sounds(folder, "vsecond");
+    let took = until_it_sounds(folder, "vsecond", "as the new default");
     until_words_are_sent(&callee, "vsecondfeed", file);
     eprintln!("the call went over to the new default after {took:?}");
     pactl(&["set-default-sink", "vspeaker"]);
     pactl(&["set-default-source", "vmic"]);
-    until_it_sounds(folder, "vspeaker");
+    until_it_sounds(folder, "vspeaker", "as the default again");
     modules.iter().rev().for_each(|module| pactl(&["unload-module", module]));
 }
 
 pub fn a_chosen_speaker_that_returns_is_taken_again(folder: &Path) {
     let module = speaker("vheadset", "USB_Headset");
-    let (_caller, _callee) = connect(folder, ["tone", "none"], ["none", "USB_Headset"], &[]);
-    until_it_sounds(folder, "vheadset");
+    let (_caller, callee) = connect(folder, ["tone", "none"], ["none", "USB_Headset"], &[]);
+    until_it_sounds(folder, "vheadset", "at first");
     pactl(&["unload-module", &module]);
-    let fell = until_it_sounds(folder, "vspeaker");
+    let fell = until_it_sounds(folder, "vspeaker", "in its place");
+    callee.says("“USB_Headset” is not connected. Another speaker is used until it is.");
     let module = speaker("vheadset", "USB_Headset");
-    let back = until_it_sounds(folder, "vheadset");
+    let back = until_it_sounds(folder, "vheadset", "when it is back");
     eprintln!(
         "unplugged: the default sounds after {fell:?}; plugged in: the chosen one sounds after {back:?}"
     );
-    drop((_caller, _callee));
+    drop(callee);
     pactl(&["unload-module", &module]);
 }
 
 /// Gives the new server.
 pub fn a_restarted_server_is_used_again(folder: &Path, file: &Path, server: Running) -> Running {
     let (_caller, callee) = connect(folder, ["tone", "none"], ["default", "default"], &[]);
-    until_it_sounds(folder, "vspeaker");
+    until_it_sounds(folder, "vspeaker", "before the restart");
     run(Command::new("pactl").arg("exit").stdout(Stdio::null()));
     drop(server);
     let server = start_server(folder);
-    let back = until_it_sounds(folder, "vspeaker");
+    let back = until_it_sounds(folder, "vspeaker", "after the restart");
     eprintln!("the sound server was started anew: sound after {back:?}");
     assert!(back <= RESTART_LIMIT, "sound came back only after {back:?}");
     until_words_are_sent(&callee, "vmicfeed", file);

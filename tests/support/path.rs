@@ -82,7 +82,7 @@ impl Path {
             words[5] = &port;
             format!("{}\r\n", words.join(" "))
         });
-        let sdp = sdp.collect::<String>().into();
+        let sdp = sdp.collect::<String>();
         invite::encode(&Description { kind: description.kind, sdp: twocan::units::Redacted(sdp) })
     }
 

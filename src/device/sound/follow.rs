@@ -1,5 +1,5 @@
-//! Notices that another device should be in use: the user made another one the system's default, or the chosen one
-//! that was missing is back.
+//! Notices that another device should be in use: the user made another one the system's default, the chosen one that
+//! was missing is back, or it has gone and a sound server has moved the stream to another one without a word.
 //!
 //! A thread of its own asks the system once a second, for as long as the device is open; the media thread only reads
 //! a flag and then opens anew. So it works the same with PulseAudio, which keeps a stream on its device when the
@@ -22,19 +22,15 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    /// `opened`: what runs now. A device that was chosen by name is the right one as long as it runs.
+    /// `opened`: what runs now.
     pub fn start(kind: DeviceKind, wanted: &Wanted, opened: Option<DeviceId>) -> Self {
         let outdated = Arc::new(AtomicBool::new(false));
         let none = Self { outdated: outdated.clone(), _alive: None };
-        let missing = match wanted {
-            Wanted::Named(_) => return none,
-            Wanted::Default => None,
-            Wanted::StandIn(name) => Some(name.clone()),
-        };
+        let wanted = wanted.clone();
         let (alive, end) = sync_channel::<()>(0);
         let flag = outdated.clone();
         let spawned = std::thread::Builder::new().name("sound-follow".into()).spawn(move || {
-            let mut look = Look::new(kind, missing, opened);
+            let mut look = Look::new(kind, wanted, opened);
             while end.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
                 if look.is_outdated() {
                     flag.store(true, Ordering::Relaxed);
@@ -55,8 +51,7 @@ impl Follow {
 
 struct Look {
     kind: DeviceKind,
-    /// The chosen device, for which another one stands in.
-    missing: Option<String>,
+    wanted: Wanted,
     opened: Option<DeviceId>,
     /// Kept while it answers: to connect to a sound server costs more than to ask it.
     host: Option<cpal::Host>,
@@ -65,8 +60,8 @@ struct Look {
 }
 
 impl Look {
-    fn new(kind: DeviceKind, missing: Option<String>, opened: Option<DeviceId>) -> Self {
-        Self { kind, missing, opened, host: None, plugged: None }
+    fn new(kind: DeviceKind, wanted: Wanted, opened: Option<DeviceId>) -> Self {
+        Self { kind, wanted, opened, host: None, plugged: None }
     }
 
     fn is_outdated(&mut self) -> bool {
@@ -74,6 +69,14 @@ impl Look {
             self.host = host::host().ok();
         }
         let Some(host) = &self.host else { return false };
+        if let Wanted::Named(name) = &self.wanted {
+            // Elsewhere the stream of a device that goes breaks, and is opened anew.
+            let gone = host::moves_streams(host) && !host::is_there(host, self.kind, name);
+            if gone {
+                tracing::info!(kind = %self.kind, name, "the chosen device is gone");
+            }
+            return gone;
+        }
         let Some(default) = host::default_id(host, self.kind) else {
             // The server is gone, or there is no device at all: the stream itself tells.
             self.host = None;
@@ -83,7 +86,7 @@ impl Look {
             tracing::info!(kind = %self.kind, "the system has another default device");
             return true;
         }
-        let Some(missing) = &self.missing else { return false };
+        let Wanted::StandIn(missing) = &self.wanted else { return false };
         // To list the devices of bare ALSA takes seconds: only when something was plugged in.
         let plugged = host::plugged(host);
         if plugged.is_some() && plugged == self.plugged {

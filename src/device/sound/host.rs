@@ -140,6 +140,16 @@ pub(super) fn is_there(host: &cpal::Host, kind: DeviceKind, name: &str) -> bool 
     choose::find(&infos, name).is_some()
 }
 
+/// Whether a stream whose device goes away plays on through another one, and nobody is told.
+pub(super) fn moves_streams(host: &cpal::Host) -> bool {
+    #[cfg(target_os = "linux")]
+    if host.id() == cpal::HostId::PulseAudio {
+        return true;
+    }
+    let _ = host;
+    false
+}
+
 /// What is plugged in, as text to compare; `None` where to list the devices costs no more than to ask this.
 pub(super) fn plugged(host: &cpal::Host) -> Option<String> {
     #[cfg(target_os = "linux")]
