@@ -62,6 +62,7 @@ browser                     chromium|chromium-browser chromium             chrom
 command:pulseaudio          pulseaudio           pulseaudio                 pulseaudio        -
 command:pactl               pulseaudio-utils     pulseaudio-utils           libpulse          -
 command:espeak-ng           espeak-ng            espeak-ng                  espeak-ng         -
+command:ip                  iproute2             iproute                    iproute2          -
 command:dbus-run-session    dbus                 dbus-daemon                dbus              -
 command:gdbus               libglib2.0-bin       glib2                      glib2             -
 accessibility               at-spi2-core         at-spi2-core               at-spi2-core      -
