@@ -64,8 +64,10 @@ pub(super) struct Found {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn found() -> Vec<Found> {
+    /// The cameras are listed every second; a system without any way to them is told of once.
+    static TOLD: std::sync::Once = std::sync::Once::new();
     let cameras = nokhwa::query(nokhwa::utils::ApiBackend::Auto).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the cameras could not be listed");
+        TOLD.call_once(|| tracing::warn!(%error, "the cameras could not be listed"));
         Vec::new()
     });
     let found = cameras.into_iter().map(|camera| Found {
