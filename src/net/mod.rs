@@ -14,6 +14,7 @@
 mod address;
 mod control;
 mod intercept;
+mod keys;
 mod media;
 mod monitor;
 mod peer;

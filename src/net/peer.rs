@@ -1,17 +1,17 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+use super::keys::Keys;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::Candidate;
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
-use crate::invite::{self, Description, Identity, Kind, Secret};
+use crate::invite::{self, Description, Identity, Kind};
 use crate::ports::{Inlet, Outlet};
 use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
-use ring::rand::{SecureRandom, SystemRandom};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
@@ -80,12 +80,11 @@ impl Peer {
         config: NetConfig,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let secret = new_secret();
-        let identity = secret.identity(Kind::Invite);
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &identity).await?;
+        let keys = Keys::host()?;
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys).await?;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
-        let sdp = peer.gather(offer, gathered, &config, secret).await?;
-        Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) })))
+        let sdp = peer.gather(offer, gathered, &config, &keys).await?;
+        Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
     }
 
     /// Takes the other side's offer, gathers like [`Self::offer`] and gives the answer. The connection comes up when
@@ -96,14 +95,14 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
         let remote = remote_description(invite, Kind::Invite)?;
-        let secret = new_secret();
-        let identity = secret.identity(Kind::Reply);
-        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS, &identity).await?;
+        let secret = invite::secret(invite);
+        let keys = Keys::guest(secret)?;
+        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS, &keys).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, secret).await?;
+        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
         peer.negotiated().await?;
-        Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) })))
+        Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
@@ -226,8 +225,9 @@ impl Peer {
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
-        identity: &Identity,
+        keys: &Keys,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
+        let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
         let servers = address::ice_servers(config).await?;
         let random = Random::new();
@@ -240,7 +240,7 @@ impl Peer {
         let runtime = Arc::new(DriverRuntime::default());
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let settings = |mdns| settings(mdns, checks, identity);
-        let connection = build(config, addresses, servers, settings, handler).await?;
+        let connection = build(config, addresses, servers, settings, keys, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
@@ -290,7 +290,7 @@ impl Peer {
         description: RTCSessionDescription,
         mut gathered: cell::Receiver<bool>,
         config: &NetConfig,
-        secret: Secret,
+        keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
         let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
@@ -299,7 +299,7 @@ impl Peer {
         }
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
-        let sdp = sdp::finish(&description.sdp, config.relay_only, &invite::secret_line(secret));
+        let sdp = sdp::finish(&description.sdp, config.relay_only, keys.mark.as_deref());
         match sdp::has_candidates(&sdp) {
             true => Ok(sdp),
             false if config.relay_only => Err(NetError::NoRelay),
@@ -383,6 +383,7 @@ async fn build(
     addresses: Vec<SocketAddr>,
     servers: Vec<RTCIceServer>,
     settings: impl Fn(MulticastDnsMode) -> SettingEngine,
+    keys: &Keys,
     handler: Arc<Handler>,
 ) -> Result<Arc<dyn PeerConnection>, NetError> {
     let mut failure = None;
@@ -393,6 +394,7 @@ async fn build(
             .with_ice_servers(servers.clone())
             .with_ice_transport_policy(policy)
             .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+            .with_certificates(vec![keys.certificate.clone()])
             .build();
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
@@ -495,13 +497,6 @@ async fn ask_for_keyframes(wanted: Arc<Notify>, track: Arc<TrackLocalStaticRTP>,
             tracing::debug!(%error, "a keyframe could not be asked for");
         }
     }
-}
-
-/// From the operating system's source of randomness.
-fn new_secret() -> Secret {
-    let mut bytes = [0; Secret::LENGTH];
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random numbers");
-    Secret(bytes)
 }
 
 /// Numbers that an outsider should not guess, from the standard library's random hash keys.

@@ -13,8 +13,8 @@ const MAX_CANDIDATE_LINE: usize = 512;
 
 /// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
 /// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
-/// if gathering was not cut short. The line with the secret our credentials come from goes behind `t=`.
-pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
+/// if gathering was not cut short. The line with what our credentials come from, if they do, goes behind `t=`.
+pub(super) fn finish(sdp: &str, relay_only: bool, mark: Option<&str>) -> String {
     let candidates = candidate_lines(sdp)
         .filter(|line| {
             !relay_only || line.split(' ').skip_while(|word| *word != "typ").nth(1) == Some("relay")
@@ -40,11 +40,13 @@ pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
             }
             sections += 1;
         }
-        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || line == secret) {
+        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || Some(line) == mark) {
             push(line);
         }
-        if line.starts_with("t=") {
-            push(secret);
+        if line.starts_with("t=")
+            && let Some(mark) = mark
+        {
+            push(mark);
         }
     }
     if sections == 1 {
@@ -165,7 +167,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "a=twocan:1 AAAA";
+    const SECRET: Option<&str> = Some("a=twocan:1 AAAA");
     const HOST: &str = "candidate:1 1 udp 2130706431 10.0.0.7 5000 typ host";
 
     fn printed() -> String {
@@ -183,7 +185,7 @@ mod tests {
             let finished = finish(&sdp, false, SECRET);
             assert_eq!(finished.matches(HOST).count(), 1);
             assert_eq!(finished.matches("a=candidate:").count(), 2);
-            assert_eq!(finished.matches(&format!("t=0 0\r\n{SECRET}\r\n")).count(), 1);
+            assert_eq!(finished.matches("t=0 0\r\na=twocan:1 AAAA\r\n").count(), 1);
             assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
             assert_eq!(finish(&finished, false, SECRET), finished);
         }
