@@ -86,6 +86,12 @@ pub struct Settings {
     pub height: u32,
     pub fps: u32,
     pub max_kbps: u32,
+    /// A port of the router may be opened while a code is out or a call runs.
+    pub port_mapping: bool,
+    /// This machine's own addresses stay out of codes.
+    pub hide_addresses: bool,
+    /// People in the same network see the name while the first screen is open, and can call.
+    pub nearby: bool,
 }
 
 impl Default for Settings {
@@ -104,6 +110,9 @@ impl Default for Settings {
             height: 720,
             fps: 30,
             max_kbps: 2500,
+            port_mapping: true,
+            hide_addresses: false,
+            nearby: true,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::peer::{RemoteEnd, accept, own_code};
 use super::{Command, EngineSetup, Event, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
-use crate::net::{Link, NetError, NetEvent, Peer};
+use crate::net::{Link, NetError, NetEvent, Peer, PortMapping};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
 use crate::room::call::{Action, Call, CallState, Happening, Rescue};
@@ -143,6 +143,7 @@ impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut from_media: mpsc::Receiver<MediaEvent>) {
         let mut next_tick = Instant::now() + TICK;
         let mut next_stats = Instant::now();
+        self.net.port_mapping.prepare();
         loop {
             let in_call = self.peer.is_some() && self.call.state().in_call();
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
@@ -527,6 +528,13 @@ impl Task {
         self.media.set_automatic_gain(new.automatic_gain);
         if new.ice_servers != old.ice_servers {
             self.net.ice_servers = new.ice_servers.clone();
+        }
+        if new.hide_addresses != old.hide_addresses {
+            self.net.hide_addresses = new.hide_addresses;
+        }
+        if new.port_mapping != old.port_mapping {
+            self.net.port_mapping = if new.port_mapping { PortMapping::on() } else { PortMapping::default() };
+            self.net.port_mapping.prepare();
         }
         if new.max_kbps != old.max_kbps {
             self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));

@@ -14,7 +14,9 @@
 mod address;
 mod control;
 mod intercept;
+mod interfaces;
 mod keys;
+mod mapping;
 mod media;
 mod monitor;
 mod peer;
@@ -22,12 +24,16 @@ mod roam;
 mod runtime;
 mod sdp;
 mod send;
+mod server;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod turn_stream;
 mod watch;
 
+pub use mapping::PortMapping;
 pub use peer::Peer;
+pub use server::{ServerUrl, Transport};
 
 use crate::ports::SenderReport;
 use crate::settings::IceServer;
@@ -42,6 +48,11 @@ pub struct NetConfig {
     pub bind: Vec<IpAddr>,
     /// Only relayed candidates are used and shown.
     pub relay_only: bool,
+    /// This machine's own addresses stay out of the code: the other side learns only what a STUN or TURN server
+    /// shows. Two people in the same network then find each other only if their router turns packets round.
+    pub hide_addresses: bool,
+    /// The router's ports.
+    pub port_mapping: PortMapping,
     pub max_bitrate: Option<Bitrate>,
 }
 
@@ -52,6 +63,13 @@ pub enum NetError {
     NoNetwork,
     #[error("No relay answered. Check the TURN server, its user name and its password in the settings.")]
     NoRelay,
+    #[error(
+        "Nothing but this computer's own addresses was found, and the settings hide them. Add a STUN or TURN server \
+         that answers, or switch “Hide my addresses” off."
+    )]
+    OnlyHidden,
+    #[error("The TURN server “{0}” cannot be reached: {1}.")]
+    Relay(String, String),
     #[error("The ICE server “{0}” cannot be used: {1}.")]
     IceServer(String, &'static str),
     #[error("The other side's code cannot be used: {0}")]

@@ -4,7 +4,8 @@
 use super::keys::Keys;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
-use super::sdp::Candidate;
+use super::mapping::Lease;
+use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
@@ -64,6 +65,8 @@ pub struct Peer {
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
     runtime: Arc<DriverRuntime>,
+    /// The router's port that leads here.
+    lease: Option<Lease>,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
 }
@@ -203,6 +206,7 @@ impl Peer {
         let (nobody, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.control, nobody));
         let farewell = self.control_task.take();
+        let lease = self.lease.take();
         let connected = self.monitor.is_connected();
         let closing = async {
             if let Some(mut task) = farewell {
@@ -218,6 +222,9 @@ impl Peer {
             Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
             Err(_) => tracing::debug!("the connection took too long to close"),
         }
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
     }
 
     /// A connection with both tracks, sound first, and the control channel.
@@ -229,7 +236,8 @@ impl Peer {
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
-        let servers = address::ice_servers(config).await?;
+        let v6 = addresses.iter().all(SocketAddr::is_ipv6);
+        let servers = address::ice_servers(config, v6).await?;
         let random = Random::new();
         let (audio, video) = (identity.audio, identity.video);
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
@@ -238,9 +246,10 @@ impl Peer {
         let monitor = Arc::new(monitor);
         let (gathered, gathering) = cell::channel(false);
         let runtime = Arc::new(DriverRuntime::default());
+        runtime.streams.open(servers.streams);
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let settings = |mdns| settings(mdns, checks, identity);
-        let connection = build(config, addresses, servers, settings, keys, handler).await?;
+        let connection = build(config, addresses, servers.ice, settings, keys, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
@@ -269,6 +278,8 @@ impl Peer {
             Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
+        let port = if config.relay_only { None } else { runtime.port_behind_router() };
+        let lease = port.and_then(|port| config.port_mapping.lease(port));
         let peer = Self {
             connection,
             monitor,
@@ -279,6 +290,7 @@ impl Peer {
             tasks,
             keyframe,
             runtime,
+            lease,
             early,
         };
         Ok((peer, gathering))
@@ -293,16 +305,29 @@ impl Peer {
         keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
-        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
+        let deadline = tokio::time::Instant::now() + GATHERING;
+        let complete = tokio::time::timeout_at(deadline, gathered.wait_for(|done| *done)).await.is_ok();
         if !complete {
             tracing::info!("gathering was cut short: an ICE server does not answer");
         }
+        let mapped = match &self.lease {
+            Some(lease) => tokio::time::timeout_at(deadline, lease.mapped()).await.ok().flatten(),
+            None => None,
+        };
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
-        let sdp = sdp::finish(&description.sdp, config.relay_only, keys.mark.as_deref());
+        let shown =
+            Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
+        let sdp = sdp::finish(&description.sdp, shown, keys.mark.as_deref());
         match sdp::has_candidates(&sdp) {
             true => Ok(sdp),
-            false if config.relay_only => Err(NetError::NoRelay),
+            false if config.hide_addresses && sdp::has_candidates(&description.sdp) => {
+                Err(NetError::OnlyHidden)
+            }
+            false if config.relay_only => Err(match self.runtime.streams.trouble() {
+                Some((host, trouble)) => NetError::Relay(host, trouble.to_string()),
+                None => NetError::NoRelay,
+            }),
             false => Err(NetError::NoNetwork),
         }
     }

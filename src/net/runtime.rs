@@ -1,4 +1,4 @@
-//! The runtime webrtc's driver runs on: tokio, with three corrections.
+//! The runtime webrtc's driver runs on: tokio, with some corrections.
 //!
 //! * **A sleep that can be cut short.** The driver looks at what it has to send before it handles its events, and
 //!   not after. Handshakes that begin with an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for
@@ -8,8 +8,11 @@
 //!   the same moment as the end of the SCTP handshake; read together with it, they find no channel yet and are
 //!   lost, on a channel that promises to lose nothing.
 //! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
+//! * **TURN over TCP and TLS**: see [`turn_stream`](super::turn_stream).
 
+use super::interfaces::default_routes;
 use super::sockets::Sockets;
+use super::turn_stream::Streams;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -32,6 +35,9 @@ pub(super) struct DriverRuntime {
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
     pub sockets: Arc<Sockets>,
+    pub streams: Streams,
+    /// What webrtc's sockets are bound to.
+    pub bound: Mutex<Vec<SocketAddr>>,
 }
 
 /// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
@@ -46,6 +52,13 @@ impl DriverRuntime {
     /// The control channel is open: datagrams are read in bursts from now on.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// The port of the socket that the router can lead to: that of the default route, IPv4.
+    pub fn port_behind_router(&self) -> Option<u16> {
+        let route = default_routes()[0];
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.iter().find(|local| Some(local.ip()) == route).map(SocketAddr::port)
     }
 
     /// Where the last packet that was no connectivity check came from. webrtc's statistics do not know every
@@ -73,10 +86,12 @@ impl Runtime for DriverRuntime {
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        if inner.local_addr()?.port() == MDNS_PORT {
+        let local = inner.local_addr()?;
+        if local.port() == MDNS_PORT {
             return Ok(inner);
         }
-        let inner = Arc::new(self.sockets.wrap(inner)?);
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(local);
+        let inner = self.streams.wrap(Arc::new(self.sockets.wrap(inner)?))?;
         let (settled, remote) = (self.settled.clone(), self.remote.clone());
         Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
     }

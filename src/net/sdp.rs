@@ -3,7 +3,7 @@
 
 use super::NetError;
 use super::roam::Keys;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
 pub(super) const MAX_SDP: usize = 64 * 1024;
@@ -11,20 +11,22 @@ pub(super) const MAX_SDP: usize = 64 * 1024;
 const MAX_CANDIDATES: usize = 48;
 const MAX_CANDIDATE_LINE: usize = 512;
 
+/// Which of our candidates the other side is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    /// Relayed ones only.
+    pub relay_only: bool,
+    /// None of this machine's own addresses.
+    pub hide_local: bool,
+    /// Where the router passes packets on to us, whoever sends them.
+    pub mapped: Option<SocketAddr>,
+}
+
 /// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
 /// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
 /// if gathering was not cut short. The line with what our credentials come from, if they do, goes behind `t=`.
-pub(super) fn finish(sdp: &str, relay_only: bool, mark: Option<&str>) -> String {
-    let candidates = candidate_lines(sdp)
-        .filter(|line| {
-            !relay_only || line.split(' ').skip_while(|word| *word != "typ").nth(1) == Some("relay")
-        })
-        .fold(Vec::new(), |mut unique: Vec<&str>, line| {
-            if !unique.contains(&line) {
-                unique.push(line);
-            }
-            unique
-        });
+pub(super) fn finish(sdp: &str, shown: Shown, mark: Option<&str>) -> String {
+    let candidates = shown_candidates(sdp, shown);
     let mut finished = String::with_capacity(sdp.len());
     let mut push = |line: &str| {
         finished.push_str(line);
@@ -54,6 +56,68 @@ pub(super) fn finish(sdp: &str, relay_only: bool, mark: Option<&str>) -> String 
         push("a=end-of-candidates");
     }
     finished
+}
+
+fn shown_candidates(sdp: &str, shown: Shown) -> Vec<String> {
+    let wanted = |line: &&str| match candidate_kind(line) {
+        Some("host") => !shown.relay_only && !shown.hide_local,
+        Some("relay") => true,
+        _ => !shown.relay_only,
+    };
+    let mut candidates: Vec<String> = Vec::new();
+    for line in candidate_lines(sdp).filter(wanted) {
+        // Where a NAT's or a relay's address leads is nobody's business, and nobody needs it (RFC 8839, 5.1).
+        let line = match line.split_once(" raddr ") {
+            Some((line, _)) => format!("{line}{CONCEALED}"),
+            None => line.to_owned(),
+        };
+        if !candidates.contains(&line) {
+            candidates.push(line);
+        }
+    }
+    if let Some(mapped) = shown.mapped.filter(|mapped| !shown.relay_only && is_of_use(sdp, *mapped)) {
+        // To the other side it is what a STUN server tells, only that anybody may send there. The best of them.
+        let line = format!(
+            "a=candidate:mapped 1 udp {MAPPED_PRIORITY} {} {} typ srflx{CONCEALED}",
+            mapped.ip(),
+            mapped.port()
+        );
+        let place = candidates.iter().position(|line| candidate_kind(line) != Some("host"));
+        candidates.insert(place.unwrap_or(candidates.len()), line);
+    }
+    candidates
+}
+
+const CONCEALED: &str = " raddr 0.0.0.0 rport 0";
+/// The highest of a server-reflexive one (RFC 8445, 5.1.2).
+const MAPPED_PRIORITY: u32 = (100 << 24) | (65_535 << 8) | 255;
+
+/// Behind two NATs the router maps an address that is private itself: only if a STUN server saw the same one, or if
+/// it is one of the internet, can the other side reach it.
+fn is_of_use(sdp: &str, mapped: SocketAddr) -> bool {
+    let mut told = candidate_lines(sdp).filter_map(candidate_address).filter(|(_, kind)| *kind == "srflx");
+    if told.any(|(address, _)| address == mapped) {
+        return false;
+    }
+    let mut told = candidate_lines(sdp).filter_map(candidate_address).filter(|(_, kind)| *kind == "srflx");
+    told.any(|(address, _)| address.ip() == mapped.ip()) || is_public(mapped.ip())
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            // RFC 6598: between a provider's NAT and its customers.
+            let shared = a == 100 && (64..128).contains(&b);
+            !(shared || v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+        }
+        IpAddr::V6(_) => true,
+    }
+}
+
+/// The word behind `typ`.
+fn candidate_kind(line: &str) -> Option<&str> {
+    line.split(' ').skip_while(|word| *word != "typ").nth(1)
 }
 
 /// Whether the description names at least one way to reach us.
@@ -182,24 +246,60 @@ mod tests {
     #[test]
     fn each_candidate_is_handed_over_once_and_the_list_is_closed() {
         for sdp in [printed(), printed().replace("m=video", "a=end-of-candidates\r\nm=video")] {
-            let finished = finish(&sdp, false, SECRET);
+            let finished = finish(&sdp, Shown::default(), SECRET);
             assert_eq!(finished.matches(HOST).count(), 1);
             assert_eq!(finished.matches("a=candidate:").count(), 2);
             assert_eq!(finished.matches("t=0 0\r\na=twocan:1 AAAA\r\n").count(), 1);
             assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
-            assert_eq!(finish(&finished, false, SECRET), finished);
+            assert_eq!(finish(&finished, Shown::default(), SECRET), finished);
         }
-        let relayed = finish(&printed(), true, SECRET);
+        let shown = Shown { relay_only: true, ..Shown::default() };
+        let relayed = finish(&printed(), shown, SECRET);
         assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:7".parse().unwrap()).as_deref(), Some("relay"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:8".parse().unwrap()), None);
     }
 
     #[test]
+    fn local_addresses_can_be_kept_back() {
+        let reflexive = "candidate:2 1 udp 7 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
+        let sdp = printed().replace("m=video", &format!("a={reflexive}\r\nm=video"));
+        let hidden = finish(&sdp, Shown { hide_local: true, ..Shown::default() }, SECRET);
+        assert!(!hidden.contains("10.0.0.7") && hidden.contains("203.0.113.7 5000 typ srflx raddr 0.0.0.0 rport 0"));
+        assert_eq!(hidden.matches("a=candidate:").count(), 2);
+        let only_local = printed().replace("typ relay", "typ host");
+        assert!(!has_candidates(&finish(&only_local, Shown { hide_local: true, ..Shown::default() }, SECRET)));
+    }
+
+    #[test]
+    fn a_mapped_port_is_told_where_it_is_of_use() {
+        let with = |mapped: &str, relay_only| {
+            let reflexive = "candidate:2 1 udp 7 10.77.0.11 5000 typ srflx raddr 10.0.0.7 rport 5000";
+            let sdp = printed().replace("m=video", &format!("a={reflexive}\r\nm=video"));
+            let mapped = Some(mapped.parse().unwrap());
+            finish(&sdp, Shown { relay_only, mapped, ..Shown::default() }, SECRET)
+        };
+        for (mapped, told) in [
+            ("203.0.113.7:4000", true),
+            ("10.77.0.11:4000", true),
+            ("10.77.0.11:5000", false),
+            ("192.168.178.2:4000", false),
+            ("100.64.3.4:4000", false),
+            ("0.0.0.0:4000", false),
+        ] {
+            assert_eq!(with(mapped, false).contains("candidate:mapped"), told, "{mapped}");
+            assert!(!with(mapped, true).contains("candidate:mapped"));
+        }
+        let sdp = with("203.0.113.7:4000", false);
+        let kinds: Vec<_> = candidate_lines(&sdp).filter_map(candidate_kind).collect();
+        assert_eq!(kinds, ["host", "srflx", "relay", "srflx"]);
+    }
+
+    #[test]
     fn a_description_with_one_section_is_finished_too() {
         let sdp = printed();
         let audio_only = &sdp[..sdp.find("m=video").unwrap()];
-        assert!(finish(audio_only, false, SECRET).ends_with("rport 0\r\na=end-of-candidates\r\n"));
+        assert!(finish(audio_only, Shown::default(), SECRET).ends_with("rport 0\r\na=end-of-candidates\r\n"));
     }
 
     #[test]
