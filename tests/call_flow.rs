@@ -12,6 +12,7 @@ use twocan::invite::Kind;
 use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
 use twocan::room::call::{CallState, EndReason, Rescue};
+use twocan::room::trust::Comparison;
 use twocan::settings::Settings;
 use twocan::units::{Redacted, Resolution};
 
@@ -81,6 +82,18 @@ impl Person {
         })
     }
 
+    /// The words, which may have come already; `continued`: of the same two people as on the connection before.
+    fn words(&mut self, continued: bool) -> String {
+        let words = |event: &Event| match event {
+            Event::Trust(Comparison::Ready { words, continued: is }) if *is == continued => {
+                Some(words.line())
+            }
+            _ => None,
+        };
+        let before = self.said.iter().find_map(words);
+        before.unwrap_or_else(|| self.hear("words", words))
+    }
+
     fn rescue(&mut self, what: &str, is: impl Fn(Rescue) -> bool) {
         self.hear(what, |event| match event {
             Event::Call(CallState::Reconnecting { rescue, .. }) if is(*rescue) => Some(()),
@@ -133,8 +146,16 @@ fn connected_over(path: &Path) -> (Person, Person) {
         if !person.said.iter().any(named) {
             person.hear("name", |event| named(event).then_some(()));
         }
+        person.words(false);
     }
     (ann, bo)
+}
+
+#[test]
+fn both_sides_see_the_same_four_words() {
+    let (mut ann, mut bo) = connected();
+    let words = ann.words(false);
+    assert_eq!((words.split(' ').count(), words), (4, bo.words(false)));
 }
 
 #[test]
@@ -198,6 +219,9 @@ fn fresh_codes_take_up_a_call_whose_path_is_gone() {
     bo.state("connected");
     ann.sees_more();
     bo.sees_more();
+    // It is known to be the same person, whose words hold.
+    let words = ann.words(true);
+    assert_eq!((words == ann.words(false), words), (false, bo.words(true)));
     // The old connection is of no account any more, the new one is a whole one.
     path.cut(false);
     ann.engine.send(Command::MuteMicrophone(true));

@@ -8,6 +8,7 @@ use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
 use std::collections::VecDeque;
@@ -212,6 +213,7 @@ impl Session {
                 self.check_input_end(now);
             }
             Event::Remote(remote) => self.handle_remote(now, remote),
+            Event::Trust(comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
@@ -348,6 +350,18 @@ impl Session {
                 self.say(sentence);
                 self.leave(now, exit);
             }
+        }
+    }
+
+    /// The words, once; those of a fresh connection between the same people say nothing new.
+    fn handle_trust(&mut self, comparison: Comparison) {
+        match comparison {
+            Comparison::Ready { words, continued: false } => self.say(&format!(
+                "words: {} (read them to each other: if they are the same, nobody is between you)",
+                words.line()
+            )),
+            Comparison::Refused => self.say("words: could not be compared"),
+            Comparison::Waiting | Comparison::Unanswered | Comparison::Ready { .. } => {}
         }
     }
 

@@ -9,6 +9,7 @@ use crate::invite::{InviteError, Kind};
 use crate::net::{NetConfig, NetError};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
+use crate::room::trust::Comparison;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::units::{Redacted, Resolution};
@@ -94,6 +95,8 @@ pub enum Event {
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
+    /// How far the four words are.
+    Trust(Comparison),
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
     /// The peer's pictures come here from now on; `None`: it is gone.

@@ -3,6 +3,9 @@
 
 mod fresh;
 mod tell;
+mod trust;
+
+pub use trust::TrustEnd;
 
 use super::peer::{RemoteEnd, accept, own_code};
 use super::{Command, EngineSetup, Event, Refusal};
@@ -416,6 +419,7 @@ impl Task {
                 let hello = self.hello();
                 self.say(&hello);
                 self.tell_view();
+                self.begin_trust().await;
             }
             NetEvent::Control(text) => self.handle_message(&text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
@@ -450,6 +454,11 @@ impl Task {
                     tracing::debug!(%error, "a late candidate was not taken");
                 }
             }
+            Some(
+                message @ (Message::TrustCommit { .. }
+                | Message::TrustNonce { .. }
+                | Message::TrustReveal { .. }),
+            ) => self.handle_trust(&message),
             Some(Message::Bye) => self.happen(Happening::Bye),
             None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
         }

@@ -164,6 +164,11 @@ pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Descr
     }
 }
 
+/// SHA-256 of the DTLS certificate that a description names; `None` unless it is exactly one.
+pub fn fingerprint(sdp: &str) -> Option<[u8; 32]> {
+    sdp::fingerprint(sdp)
+}
+
 /// The ICE candidates of a description, each once, as `candidate:...` lines.
 pub fn candidates(description: &Description) -> Vec<String> {
     sdp::candidates(&description.sdp.0)

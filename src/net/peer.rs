@@ -138,6 +138,13 @@ impl Peer {
         Ok(())
     }
 
+    /// SHA-256 of the DTLS certificates, ours first; `None` before both descriptions are there.
+    pub async fn fingerprints(&self) -> Option<([u8; 32], [u8; 32])> {
+        let local = self.connection.local_description().await?;
+        let remote = self.connection.remote_description().await?;
+        Some((invite::fingerprint(&local.sdp)?, invite::fingerprint(&remote.sdp)?))
+    }
+
     /// Where the encoders write. Until the connection is up, what they write is dropped.
     pub fn outlet(&self) -> Outlet {
         Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }

@@ -35,6 +35,18 @@ pub enum Message {
         height: u32,
         shown: bool,
     },
+    /// The exchange behind the four words (`trust`); 64 hexadecimal digits each.
+    TrustCommit { commitment: String },
+    TrustNonce {
+        nonce: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        proof: String,
+    },
+    TrustReveal {
+        nonce: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        proof: String,
+    },
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
     /// The sender leaves.
@@ -54,7 +66,12 @@ impl Message {
             Self::View { width, height, .. } => {
                 (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
             }
-            Self::Mute { .. } | Self::Candidate { .. } | Self::Bye => {}
+            Self::Mute { .. }
+            | Self::TrustCommit { .. }
+            | Self::TrustNonce { .. }
+            | Self::TrustReveal { .. }
+            | Self::Candidate { .. }
+            | Self::Bye => {}
         }
         Some(message)
     }
@@ -92,6 +109,17 @@ mod tests {
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
             assert_eq!(Message::from_json(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_exchange_behind_the_words_has_its_messages() {
+        let nonce = "5a".repeat(32);
+        let without = format!(r#"{{"type":"trust-nonce","nonce":"{nonce}"}}"#);
+        let message = Message::TrustNonce { nonce: nonce.clone(), proof: String::new() };
+        assert_eq!((message.to_json(), Message::from_json(&without)), (without, Some(message)));
+        let with = format!(r#"{{"type":"trust-reveal","nonce":"{nonce}","proof":"{nonce}"}}"#);
+        let message = Message::TrustReveal { nonce: nonce.clone(), proof: nonce };
+        assert_eq!((message.to_json(), Message::from_json(&with)), (with, Some(message)));
     }
 
     #[test]

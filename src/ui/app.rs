@@ -262,6 +262,7 @@ impl App {
             }
             Act::ToggleCamera => self.engine.send(Command::StopCamera(!self.model.camera_stopped)),
             Act::ToggleFullscreen => self.set_fullscreen(ctx, !self.view.fullscreen),
+            Act::Judge(verdict) => self.model.words.judge(verdict),
             Act::Change(settings) => {
                 ctx.set_theme(preference(settings.theme));
                 self.saver.save(&settings);

@@ -5,6 +5,7 @@ use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::trust::Comparison;
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ pub struct Model {
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
     pub remote: RemotePeer,
+    pub words: WordsModel,
     /// This computer has no network.
     pub offline: bool,
     pub devices: DeviceList,
@@ -70,6 +72,7 @@ impl Default for Model {
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
+            words: WordsModel::default(),
             offline: false,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
@@ -106,6 +109,43 @@ pub enum Effect {
     Dismiss,
     /// Keep the screen awake, or let it sleep again.
     StayAwake(bool),
+}
+
+/// What the two people found when they compared the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Match,
+    Differ,
+}
+
+/// The four words of the call, and what was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WordsModel {
+    pub comparison: Comparison,
+    /// Outlasts a fresh connection between the same two people.
+    verdict: Option<Verdict>,
+}
+
+impl WordsModel {
+    fn take(&mut self, comparison: Comparison) {
+        self.comparison = comparison;
+        match comparison {
+            // A fresh connection: whether it is to the same person is still to be seen.
+            Comparison::Waiting | Comparison::Ready { continued: true, .. } => {}
+            Comparison::Unanswered | Comparison::Refused | Comparison::Ready { continued: false, .. } => {
+                self.verdict = None;
+            }
+        }
+    }
+
+    /// Only words that are there can have been compared.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict.filter(|_| matches!(self.comparison, Comparison::Ready { .. }))
+    }
+
+    pub fn judge(&mut self, verdict: Option<Verdict>) {
+        self.verdict = verdict;
+    }
 }
 
 /// How a short message looks.
@@ -169,6 +209,10 @@ impl Model {
                 vec![Effect::Toast(Tone::Good, "The candidate was added.".into())]
             }
             Event::Remote(remote) => self.know(remote),
+            Event::Trust(comparison) => {
+                self.words.take(comparison);
+                Vec::new()
+            }
             Event::Offline(offline) => {
                 self.offline = offline;
                 Vec::new()
@@ -283,6 +327,7 @@ impl Model {
         self.code = None;
         self.candidates_added = 0;
         self.remote = RemotePeer::default();
+        self.words = WordsModel::default();
         self.offline = false;
         self.remote_level = 0.0;
         self.quality = Quality::Unknown;

@@ -4,7 +4,7 @@
 //! engine, clipboard and file.
 
 use super::clipboard::{Copied, Purpose};
-use super::model::Model;
+use super::model::{Model, Verdict};
 use super::video::{self, Fill, VideoPainter};
 use crate::invite::Kind;
 use crate::room::call::CallState;
@@ -110,6 +110,8 @@ pub struct View {
     pub details: bool,
     pub overlay: Overlay,
     pub statistics: bool,
+    /// The card with the four words.
+    pub words: bool,
     pub fullscreen: bool,
     /// Chosen by hand; `None`: what suits the picture.
     pub fill: Option<Fill>,
@@ -152,6 +154,7 @@ impl View {
             details: false,
             overlay: Overlay::None,
             statistics: false,
+            words: false,
             fullscreen: false,
             fill: None,
             corner: Corner::BottomRight,
@@ -187,7 +190,19 @@ impl View {
         self.copied = None;
         self.details = false;
         self.candidate.clear();
+        self.words = false;
         self.fill = None;
+    }
+
+    /// The two cards lie in the same place.
+    pub fn toggle_statistics(&mut self) {
+        self.statistics = !self.statistics;
+        self.words = false;
+    }
+
+    pub fn toggle_words(&mut self) {
+        self.words = !self.words;
+        self.statistics = false;
     }
 
     /// This text in the clipboard is never offered.
@@ -235,6 +250,8 @@ pub enum Act {
     ToggleMicrophone,
     ToggleCamera,
     ToggleFullscreen,
+    /// The two people have compared the words; `None`: once more.
+    Judge(Option<Verdict>),
     /// New settings: saved and applied at once.
     Change(Box<Settings>),
     ListDevices,

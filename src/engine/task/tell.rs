@@ -70,6 +70,7 @@ impl Task {
     }
 
     pub(super) async fn tell_stats(&mut self) {
+        self.remind_trust();
         let Some(peer) = &self.peer else { return };
         // The first words of a data channel can get lost with its handshake: no hello heard, ours may be lost too.
         if !peer.greeted {

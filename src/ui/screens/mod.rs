@@ -12,6 +12,7 @@ pub mod rescue;
 pub mod servers;
 pub mod settings;
 pub mod statistics;
+pub mod words;
 
 use super::icons;
 use super::theme;

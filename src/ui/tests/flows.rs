@@ -1,11 +1,12 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, own_code, plain};
+use super::rig::{Rig, Setup, four_words, own_code, plain};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::trust::Comparison;
 use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
@@ -53,6 +54,54 @@ fn start_a_call_and_paste_the_reply() {
     assert!(rig.shows("Both codes are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
+}
+
+#[test]
+fn words_are_compared_and_remembered_for_the_call() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.click("Compare words");
+    assert!(rig.shows("being worked out") && !rig.shows("They match"));
+    let ready = four_words();
+    let Event::Trust(Comparison::Ready { words, .. }) = ready else { panic!("{ready:?}") };
+    rig.say(ready.clone());
+    assert!(rig.shows(&format!("Words: {}", words.line())));
+    rig.click("They match");
+    assert!(rig.shows("Verified"));
+    // A path that was away for a moment changes nothing.
+    let (since, started) = (rig.now(), rig.now());
+    let rescue = Rescue::Waiting { until: since };
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    rig.enter(CallState::InCall { since });
+    assert!(rig.shows("Verified"));
+    // A fresh connection: to the same person, it says.
+    rig.say(Event::Trust(Comparison::Waiting));
+    assert!(!rig.shows("Verified"));
+    rig.say(Event::Trust(Comparison::Ready { words, continued: true }));
+    assert!(rig.shows("Verified"));
+    // And to one that cannot say so.
+    rig.say(Event::Trust(Comparison::Ready { words, continued: false }));
+    assert!(!rig.shows("Verified") && rig.shows("Compare words"));
+    asked(&mut rig);
+    rig.click("They differ");
+    assert!(rig.shows("Words differ") && rig.shows("Somebody may be between you"));
+    rig.click("Hang up now");
+    assert_eq!(asked(&mut rig), ["hang up"]);
+}
+
+#[test]
+fn the_next_call_has_words_of_its_own() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(four_words());
+    rig.key(Key::W);
+    rig.click("They match");
+    rig.enter(CallState::Ended(EndReason::HungUp));
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.in_call("Bo", None);
+    assert!(!rig.shows("Verified") && !rig.shows("They match") && rig.shows("Compare words"));
+    rig.say(Event::Trust(Comparison::Refused));
+    assert!(rig.shows("Not verified"));
 }
 
 #[test]

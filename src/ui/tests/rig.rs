@@ -5,6 +5,7 @@ use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
 use crate::room::call::CallState;
+use crate::room::trust::{Role, Trust};
 use crate::settings::Settings;
 use crate::ui::app::{App, Parts};
 use crate::ui::clipboard::{Answer, Clipboard, Copied, Purpose};
@@ -265,6 +266,15 @@ pub fn own_code(kind: Kind, seed: u32) -> OwnCode {
         text: Redacted(text),
         candidates: invite::candidates(&description).into_iter().map(Redacted).collect(),
     }
+}
+
+/// The words of a call, as an engine tells them.
+pub fn four_words() -> Event {
+    let mut host = Trust::new(Role::Host, [1; 32], [2; 32], [3; 32], None);
+    let mut guest = Trust::new(Role::Guest, [2; 32], [1; 32], [4; 32], None);
+    let answer = host.poll().and_then(|message| guest.handle(&message));
+    answer.and_then(|message| host.handle(&message));
+    Event::Trust(host.comparison())
 }
 
 /// A picture of one colour.

@@ -31,6 +31,9 @@ const SCENES: &[(&str, Scene)] = &[
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
     ("call-muted", call_muted),
+    ("call-words", call_words),
+    ("call-words-verified", call_words_verified),
+    ("call-words-differ", call_words_differ),
     ("reconnecting", reconnecting),
     ("ended", ended),
     ("not-connected", not_connected),
@@ -185,6 +188,22 @@ fn report(rig: &mut Rig) {
 fn call_details(rig: &mut Rig) {
     call(rig);
     rig.key(Key::D);
+}
+
+fn call_words(rig: &mut Rig) {
+    call(rig);
+    rig.say(super::rig::four_words());
+    rig.key(Key::W);
+}
+
+fn call_words_verified(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They match");
+}
+
+fn call_words_differ(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They differ");
 }
 
 fn call_no_picture(rig: &mut Rig) {
