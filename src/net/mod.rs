@@ -18,6 +18,7 @@ mod interfaces;
 mod mapping;
 mod media;
 mod monitor;
+pub mod nearby;
 mod peer;
 mod roam;
 mod runtime;

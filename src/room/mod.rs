@@ -3,3 +3,4 @@
 
 pub mod call;
 pub mod message;
+pub mod nearby;

@@ -16,7 +16,7 @@ use egui_kittest::kittest::Queryable as _;
 use std::time::Duration;
 
 /// What the engine was asked, in short.
-fn asked(rig: &mut Rig) -> Vec<String> {
+pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
         Command::StartCall => "start".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
@@ -28,6 +28,9 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
         Command::View(_) => "view".into(),
+        Command::Nearby(on) => format!("nearby {on}"),
+        Command::CallNearby(id) => format!("call {id}"),
+        Command::AnswerRing(accept) => format!("answer {accept}"),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
@@ -382,7 +385,7 @@ fn servers_are_added_checked_and_removed() {
     rig.settle();
     rig.scroll(-4000.0);
     rig.click("Save server");
-    assert!(rig.shows("“99999” is not a port") && asked(&mut rig).is_empty());
+    assert!(rig.shows("the port is a number from 1 to 65535") && asked(&mut rig).is_empty());
     rig.click("Discard");
     rig.click(&format!("Remove {}", crate::settings::IceServer::GOOGLE_STUN));
     assert_eq!(asked(&mut rig), ["apply"]);
