@@ -229,6 +229,8 @@ impl Session {
             },
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
+            // Nobody nearby is looked for from the terminal.
+            Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Picture(_)
             | Event::Devices(_)
             | Event::Muted { .. }

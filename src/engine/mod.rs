@@ -35,6 +35,12 @@ pub enum Command {
     Apply(Box<Settings>),
     /// List the devices again; the answer is [`Event::Devices`].
     ListDevices,
+    /// Whether the lobby is open and we may be seen by people nearby, as the settings say.
+    Nearby(bool),
+    /// Call somebody of [`Event::Nearby`], by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
     View(Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
@@ -51,6 +57,14 @@ pub struct OwnCode {
     pub full: Redacted<String>,
     /// `candidate:...` lines, one for each way to reach us.
     pub candidates: Vec<Redacted<String>>,
+}
+
+/// Somebody with the app open in the same network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearbyPerson {
+    pub id: String,
+    /// As they call themselves.
+    pub name: String,
 }
 
 /// What the other side told about itself.
@@ -97,6 +111,14 @@ pub enum Event {
     Remote(RemotePeer),
     /// How far the four words are.
     Trust(Comparison),
+    /// Everybody nearby; only while [`Command::Nearby`] is on.
+    Nearby(Vec<NearbyPerson>),
+    /// Somebody of this name rings from nearby, or no longer.
+    Ring(Option<String>),
+    /// The call is set up with somebody of this name nearby, and needs no codes from us; `None`: no longer.
+    With(Option<String>),
+    /// Why nobody nearby answered: a sentence.
+    NoAnswer(String),
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
     /// The peer's pictures come here from now on; `None`: it is gone.

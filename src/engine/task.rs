@@ -2,6 +2,7 @@
 //! the only one to change the state of the call.
 
 mod fresh;
+mod nearby;
 mod tell;
 mod trust;
 
@@ -20,6 +21,7 @@ use crate::settings::Settings;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use fresh::{Fresh, next_of};
+use nearby::Neighbours;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -113,6 +115,7 @@ struct Task {
     last_stats: PeerStats,
     /// What the window last said of how it shows the other side's picture.
     view: Option<Option<Resolution>>,
+    neighbours: Neighbours,
 }
 
 impl Task {
@@ -140,6 +143,7 @@ impl Task {
             told_levels: (0.0, 0.0),
             last_stats: PeerStats::default(),
             view: None,
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -162,6 +166,7 @@ impl Task {
                 Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
                     self.handle_fresh(event).await;
                 }
+                heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
@@ -202,6 +207,7 @@ impl Task {
         }
         if state != before {
             self.face.tell(Event::Call(state));
+            self.nearby_state(state);
         }
     }
 
@@ -258,6 +264,7 @@ impl Task {
             (Ok((connection, own)), None) => {
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
+                self.nearby_code(&peer.own);
                 self.face.tell(peer.picture());
                 self.peer = Some(peer);
                 self.last_stats = PeerStats::default();
@@ -278,12 +285,10 @@ impl Task {
 
     async fn handle_command(&mut self, command: Command) {
         match command {
-            Command::StartCall => {
-                self.happen(Happening::Start);
-                if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
-                    self.make(None);
-                }
-            }
+            Command::StartCall => self.start(),
+            Command::Nearby(on) => self.show_nearby(on),
+            Command::CallNearby(id) => self.call_nearby(&id),
+            Command::AnswerRing(accept) => self.answer_ring(accept),
             Command::JoinCall(text) => self.join(&text.0),
             Command::Paste(text) => self.paste(&text.0).await,
             Command::MuteMicrophone(muted) => {
@@ -312,6 +317,13 @@ impl Task {
                 self.tell_view();
             }
             Command::Quit => {}
+        }
+    }
+
+    fn start(&mut self) {
+        self.happen(Happening::Start);
+        if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
+            self.make(None);
         }
     }
 
@@ -551,6 +563,7 @@ impl Task {
         if new.name != old.name {
             let hello = self.hello();
             self.say(&hello);
+            self.announce_again();
         }
     }
 }

@@ -148,8 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_need_no_name_server() {
-        let turn =
-            |url: &str| IceServer { url: url.into(), user: "lab".into(), password: "labpass".into() };
+        let turn = |url: &str| IceServer { url: url.into(), user: "lab".into(), password: "labpass".into() };
         let mut ice_servers =
             vec![IceServer::stun("stun:127.0.0.1:3478"), turn("turn:[::1]:99"), turn("turns:127.0.0.1:443")];
         ice_servers.extend((0..99).map(|_| turn("turn:127.0.0.2:1?transport=tcp")));
@@ -162,7 +161,10 @@ mod tests {
         assert_eq!(urls[1..3], ["turn:192.0.2.3:3478?transport=udp", "turn:192.0.2.4:3478?transport=udp"]);
         assert_eq!(urls[MAX_SERVERS - 1], "turn:[::1]:99?transport=udp");
         let (_, tls) = servers.streams.iter().find(|(_, stream)| stream.tls).unwrap();
-        assert_eq!((tls.host.as_str(), &tls.addresses[..]), ("127.0.0.1", &["127.0.0.1:443".parse().unwrap()][..]));
+        assert_eq!(
+            (tls.host.as_str(), &tls.addresses[..]),
+            ("127.0.0.1", &["127.0.0.1:443".parse().unwrap()][..])
+        );
         let servers = super::ice_servers(&config, true).await.unwrap();
         assert!(servers.streams.iter().all(|(at, _)| at.is_ipv6()));
     }

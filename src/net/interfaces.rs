@@ -19,11 +19,30 @@ const MAX_V6: usize = 3;
 /// How interfaces of containers and virtual machines begin: Docker, Podman, LXC, libvirt, Kubernetes, VMware,
 /// VirtualBox, Hyper-V, Parallels, Apple's virtualisation.
 const BRIDGES: &[&str] = &[
-    "docker", "br-", "veth", "podman", "cni", "lxc", "lxd", "virbr", "vnet", "cali", "flannel", "kube", "vmnet",
-    "vmware", "vboxnet", "virtualbox", "vethernet", "bridge", "waydroid", "incus",
+    "docker",
+    "br-",
+    "veth",
+    "podman",
+    "cni",
+    "lxc",
+    "lxd",
+    "virbr",
+    "vnet",
+    "cali",
+    "flannel",
+    "kube",
+    "vmnet",
+    "vmware",
+    "vboxnet",
+    "virtualbox",
+    "vethernet",
+    "bridge",
+    "waydroid",
+    "incus",
 ];
 /// And those of tunnels, where the system does not say that they are.
-const TUNNELS: &[&str] = &["tun", "tap", "wg", "ppp", "utun", "ipsec", "tailscale", "zt", "nordlynx", "proton"];
+const TUNNELS: &[&str] =
+    &["tun", "tap", "wg", "ppp", "utun", "ipsec", "tailscale", "zt", "nordlynx", "proton"];
 
 /// An address of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +104,9 @@ pub(super) fn best(addresses: &[Address], defaults: &[Option<IpAddr>]) -> Vec<Ip
     for (address, _) in ranked {
         let same = |other: &&Address| {
             other.ip == address.ip
-                || (other.interface == address.interface && network(other) == network(address) && other.ip.is_ipv6())
+                || (other.interface == address.interface
+                    && network(other) == network(address)
+                    && other.ip.is_ipv6())
         };
         let limit = if address.ip.is_ipv4() { MAX_V4 } else { MAX_V6 };
         let of_family = chosen.iter().filter(|other| other.ip.is_ipv4() == address.ip.is_ipv4()).count();
@@ -175,7 +196,8 @@ mod tests {
         assert_eq!(best_of(&laptop, "10.8.0.2"), ["10.8.0.2", "192.168.1.7", "192.168.2.7", "172.17.0.1"]);
         // No way out at all: a call in the same network works.
         assert_eq!(best_of(&laptop, ""), ["192.168.1.7", "192.168.2.7", "10.8.0.2", "172.17.0.1"]);
-        let windows = [("vEthernet (WSL)", "172.20.0.1"), ("Ethernet", "10.0.0.2"), ("p2p modem", "100.64.0.9")];
+        let windows =
+            [("vEthernet (WSL)", "172.20.0.1"), ("Ethernet", "10.0.0.2"), ("p2p modem", "100.64.0.9")];
         assert_eq!(best_of(&windows, ""), ["10.0.0.2", "100.64.0.9", "172.20.0.1"]);
         assert_eq!(best_of(&[("lo", "127.0.0.1"), ("lo", "::1"), ("eth0", "fe80::2")], ""), [""; 0]);
     }

@@ -19,6 +19,7 @@ mod keys;
 mod mapping;
 mod media;
 mod monitor;
+pub mod nearby;
 mod peer;
 mod roam;
 mod runtime;

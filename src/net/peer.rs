@@ -2,9 +2,9 @@
 //! [`NetEvent`].
 
 use super::keys::Keys;
+use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
-use super::mapping::Lease;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, control, intercept, media, sdp, send, watch};
@@ -197,6 +197,12 @@ impl Peer {
             let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
             remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
         }
+        if from.is_none() && remote.is_empty() {
+            // Over a relay nothing comes from the other side itself; sure is only what has no alternative.
+            let description = self.connection.remote_description().await;
+            let only = description.and_then(|description| sdp::only_candidate(&description.sdp));
+            remote = only.map(|(address, kind)| format!("{kind} {address} udp")).unwrap_or_default();
+        }
         if let Some((from, to)) = self.runtime.sockets.moved_to() {
             // webrtc does not know of it.
             (local, remote) = (format!("host {from} udp"), format!("prflx {to} udp"));
@@ -323,8 +329,7 @@ impl Peer {
         };
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
-        let shown =
-            Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
+        let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
         let sdp = sdp::finish(&description.sdp, shown, keys.mark.as_deref());
         match sdp::has_candidates(&sdp) {
             true => Ok(sdp),

@@ -166,6 +166,13 @@ pub(super) fn kind_of(sdp: &str, address: SocketAddr) -> Option<String> {
     })
 }
 
+/// The candidate of a description that has no other.
+pub(super) fn only_candidate(sdp: &str) -> Option<(SocketAddr, String)> {
+    let mut all = candidate_lines(sdp);
+    let (address, kind) = candidate_address(all.next()?)?;
+    all.next().is_none().then(|| (address, kind.to_owned()))
+}
+
 /// Where a candidate points to, and its kind; `None` for a name (mDNS).
 pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
     let mut fields = line.split_whitespace().skip(4);
@@ -258,6 +265,8 @@ mod tests {
         assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:7".parse().unwrap()).as_deref(), Some("relay"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:8".parse().unwrap()), None);
+        assert_eq!(only_candidate(&relayed), Some(("9.9.9.9:7".parse().unwrap(), "relay".into())));
+        assert_eq!(only_candidate(&printed()), None);
     }
 
     #[test]
@@ -265,10 +274,17 @@ mod tests {
         let reflexive = "candidate:2 1 udp 7 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
         let sdp = printed().replace("m=video", &format!("a={reflexive}\r\nm=video"));
         let hidden = finish(&sdp, Shown { hide_local: true, ..Shown::default() }, SECRET);
-        assert!(!hidden.contains("10.0.0.7") && hidden.contains("203.0.113.7 5000 typ srflx raddr 0.0.0.0 rport 0"));
+        assert!(
+            !hidden.contains("10.0.0.7")
+                && hidden.contains("203.0.113.7 5000 typ srflx raddr 0.0.0.0 rport 0")
+        );
         assert_eq!(hidden.matches("a=candidate:").count(), 2);
         let only_local = printed().replace("typ relay", "typ host");
-        assert!(!has_candidates(&finish(&only_local, Shown { hide_local: true, ..Shown::default() }, SECRET)));
+        assert!(!has_candidates(&finish(
+            &only_local,
+            Shown { hide_local: true, ..Shown::default() },
+            SECRET
+        )));
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl ServerUrl {
                 return Err("TURN over DTLS is not supported; use ?transport=tcp, which is TLS");
             }
             ("transport=tcp" | "transport=tls", false, _) => {
-                return Err("STUN over TCP cannot tell the address that a call needs; leave out “?transport”");
+                return Err(
+                    "STUN over TCP cannot tell the address that a call needs; leave out “?transport”",
+                );
             }
             _ => return Err("after the “?” only transport=udp, tcp or tls is understood"),
         };

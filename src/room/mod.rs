@@ -3,4 +3,5 @@
 
 pub mod call;
 pub mod message;
+pub mod nearby;
 pub mod trust;

@@ -54,6 +54,8 @@ pub struct App {
     toasts: Toasts,
     shown: Shown,
     awake: Awake,
+    /// What the engine was told last about being seen nearby.
+    nearby: bool,
     title: String,
     focused: bool,
     /// What the size of the window alone makes of the scale; the user's Ctrl+Plus comes on top.
@@ -103,6 +105,7 @@ impl App {
             toasts: Toasts::default(),
             shown: Shown::default(),
             awake: Awake::default(),
+            nearby: false,
             title: String::new(),
             focused: false,
             scale: 1.0,
@@ -115,7 +118,7 @@ impl App {
         // Not without end: a flood of events must not keep the window from painting.
         for _ in 0..Engine::EVENTS {
             let Some(event) = self.engine.poll_event() else { break };
-            self.take(event, now);
+            self.take(ctx, event, now);
         }
         while let Some(answer) = self.clipboard.poll_answer() {
             self.take_answer(answer, now);
@@ -130,12 +133,16 @@ impl App {
         }
     }
 
-    fn take(&mut self, event: Event, now: Instant) {
+    fn take(&mut self, ctx: &egui::Context, event: Event, now: Instant) {
         for effect in self.model.reduce(event, now) {
             match effect {
                 Effect::CopyCode => self.hand_out_code(),
                 Effect::RemotePicture(picture) => self.show_remote(picture),
                 Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
+                Effect::Attention => {
+                    let attention = egui::UserAttentionType::Informational;
+                    ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(attention));
+                }
                 Effect::MutedHint(true) => self.toasts.add_with(wording::MUTED, Self::UNMUTE, now),
                 Effect::MutedHint(false) => self.toasts.remove(wording::MUTED),
                 Effect::ClearField => {
@@ -233,6 +240,14 @@ impl App {
                 self.forget_paste();
                 self.engine.send(Command::StartCall);
             }
+            Act::CallNearby(id) => {
+                self.forget_paste();
+                self.engine.send(Command::CallNearby(id));
+            }
+            Act::AnswerRing(accept) => {
+                self.forget_paste();
+                self.engine.send(Command::AnswerRing(accept));
+            }
             Act::OpenJoin => {
                 self.forget_paste();
                 self.view.joining = true;
@@ -287,7 +302,7 @@ impl App {
     fn cancel(&mut self) {
         if self.model.call == CallState::Idle {
             self.forget_paste();
-        } else if self.model.code.is_some() {
+        } else if self.model.code.is_some() && self.model.with.is_none() {
             self.view.overlay = Overlay::ConfirmCancel;
         } else {
             self.engine.send(Command::HangUp);
@@ -352,6 +367,16 @@ impl App {
         }
     }
 
+    /// People nearby see this window while its lobby is open, and at no other time.
+    fn tell_nearby(&mut self) {
+        let lobby = self.view.screen(&self.model) == Screen::Lobby;
+        let nearby = lobby && self.settings.nearby && self.options.courier.is_none();
+        if nearby != self.nearby {
+            self.nearby = nearby;
+            self.engine.send(Command::Nearby(nearby));
+        }
+    }
+
     fn show_title(&mut self, ctx: &egui::Context) {
         let state = wording::title(self.model.call, self.model.remote_name());
         let dash = if state.is_empty() { "" } else { " – " };
@@ -412,6 +437,7 @@ impl eframe::App for App {
         self.drain(ctx);
         self.show_title(ctx);
         self.tell_shown(ctx);
+        self.tell_nearby();
         if self.view.fullscreen && self.view.screen(&self.model) != Screen::Call {
             self.set_fullscreen(ctx, false);
         }

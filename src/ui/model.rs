@@ -2,7 +2,7 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
+use crate::engine::{Event, NearbyPerson, OwnCode, PictureHandle, Quality, RemotePeer};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::trust::Comparison;
@@ -45,6 +45,11 @@ pub struct Model {
     pub candidates_added: u32,
     pub remote: RemotePeer,
     pub words: WordsModel,
+    pub nearby: Vec<NearbyPerson>,
+    /// Who rings from nearby.
+    pub ring: Option<String>,
+    /// Who is called nearby, or is answered: codes go back and forth by themselves.
+    pub with: Option<String>,
     /// This computer has no network.
     pub offline: bool,
     pub devices: DeviceList,
@@ -73,6 +78,9 @@ impl Default for Model {
             candidates_added: 0,
             remote: RemotePeer::default(),
             words: WordsModel::default(),
+            nearby: Vec::new(),
+            ring: None,
+            with: None,
             offline: false,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
@@ -99,6 +107,8 @@ pub enum Effect {
     /// From here on the peer's pictures come from there.
     RemotePicture(Option<PictureHandle>),
     Toast(Tone, String),
+    /// Something wants an answer, and the window may lie under others.
+    Attention,
     /// You talk to nobody: say so, or no longer.
     MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
@@ -193,6 +203,8 @@ impl Model {
                 let first = self.code.is_none();
                 self.code = Some(*code);
                 match (first, self.call.in_call()) {
+                    // It goes to the other side by itself.
+                    (true, false) if self.with.is_some() => Vec::new(),
                     (true, false) => vec![Effect::CopyCode, Effect::ClearField],
                     // Nobody has asked for this one: the clipboard stays as it is.
                     (true, true) => vec![Effect::ClearField],
@@ -213,6 +225,19 @@ impl Model {
                 self.words.take(comparison);
                 Vec::new()
             }
+            Event::Nearby(people) => {
+                self.nearby = people;
+                Vec::new()
+            }
+            Event::Ring(name) => {
+                self.ring = name;
+                if self.ring.is_some() { vec![Effect::Attention] } else { Vec::new() }
+            }
+            Event::With(name) => {
+                self.with = name;
+                Vec::new()
+            }
+            Event::NoAnswer(sentence) => vec![Effect::Toast(Tone::Plain, sentence)],
             Event::Offline(offline) => {
                 self.offline = offline;
                 Vec::new()

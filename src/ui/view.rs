@@ -234,6 +234,10 @@ impl View {
 pub enum Act {
     StartCall,
     OpenJoin,
+    /// Call somebody nearby, by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// Read the clipboard.
     Read(Purpose),
     /// A pasted or typed code.

@@ -147,7 +147,16 @@ fn a_relay_that_cannot_be_trusted_is_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twocan"));
     let output = command
         .args(["call", "--camera", "none", "--microphone", "none", "--speaker", "none"])
-        .args(["--bind", "127.0.0.1", "--relay-only", "--no-stun", "--ice-user", USER, "--ice-password", PASSWORD])
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--relay-only",
+            "--no-stun",
+            "--ice-user",
+            USER,
+            "--ice-password",
+            PASSWORD,
+        ])
         .args(["--ice-server", &format!("turns:localhost:{}", server.tls_port)])
         .env("TWOCAN_CONFIG", "no-such-folder/settings.json")
         .env("SSL_CERT_FILE", &server.authority)

@@ -76,9 +76,10 @@ fn why(error: &io::Error) -> Trouble {
     match (inner, error.kind()) {
         (Some(rustls::Error::InvalidCertificate(_)), _) => Trouble::Certificate,
         (None, io::ErrorKind::ConnectionRefused) => Trouble::Refused,
-        (None, io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            Trouble::Silent
-        }
+        (
+            None,
+            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable,
+        ) => Trouble::Silent,
         _ => Trouble::Tls,
     }
 }

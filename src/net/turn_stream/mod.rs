@@ -17,8 +17,8 @@
 mod dial;
 mod frame;
 
-use dial::{Stream, dial};
 pub(super) use dial::Trouble;
+use dial::{Stream, dial};
 use frame::Transaction;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};

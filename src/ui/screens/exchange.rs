@@ -1,6 +1,6 @@
 //! Two codes change hands: ours goes out, theirs comes in. Both sides see the same two steps, in their own order.
 
-use super::{ROOMY, centered, code_details, lobby, low_row, own_picture, top_bar};
+use super::{ROOMY, centered, code_details, lobby, low_row, nearby, own_picture, top_bar};
 use crate::invite::Kind;
 use crate::room::call::CallState;
 use crate::ui::clipboard::{Copied, Purpose};
@@ -72,6 +72,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         let width = if beside { steps_width + 48.0 + picture } else { steps_width };
         centered(ui, width, |ui| {
             let steps = |ui: &mut Ui, scene: &mut Scene<'_>| {
+                if nearby::calling(ui, scene) {
+                    return;
+                }
                 headline(ui, scene, stage, title, if roomy { 28.0 } else { 22.0 });
                 let color = palette(ui).muted;
                 ui.add(egui::Label::new(RichText::new(next).color(color)).wrap());

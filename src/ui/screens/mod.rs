@@ -7,6 +7,7 @@ pub mod ended;
 pub mod exchange;
 pub mod help;
 pub mod lobby;
+mod nearby;
 mod own_picture;
 pub mod rescue;
 pub mod servers;

@@ -34,6 +34,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         toggle(ui, scene, "Automatic gain", "Keeps your voice equally loud", |s| &mut s.automatic_gain);
         group(ui, "Appearance");
         theme_picker(ui, scene);
+        group(ui, "Network");
+        network(ui, scene);
         group(ui, "ICE servers");
         servers::show(ui, scene);
     });
@@ -99,6 +101,15 @@ fn picture(ui: &mut Ui, scene: &mut Scene<'_>) {
     toggle(ui, scene, "Mirror my picture", "As in a mirror, for you only", |settings| {
         &mut settings.mirror_self
     });
+}
+
+fn network(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let hint = "Others in your network see your name while this window waits";
+    toggle(ui, scene, "Show me to people nearby", hint, |settings| &mut settings.nearby);
+    let hint = "While a code is out or a call runs; the other side finds you";
+    toggle(ui, scene, "Open a port on my router", hint, |settings| &mut settings.port_mapping);
+    let hint = "Codes show only what a server sees; within one network calls may fail";
+    toggle(ui, scene, "Hide my addresses", hint, |settings| &mut settings.hide_addresses);
 }
 
 /// A row with its label on the left and a picker on the right. A value that is not in the list joins it.

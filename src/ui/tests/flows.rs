@@ -17,7 +17,7 @@ use egui_kittest::kittest::Queryable as _;
 use std::time::Duration;
 
 /// What the engine was asked, in short.
-fn asked(rig: &mut Rig) -> Vec<String> {
+pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
         Command::StartCall => "start".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
@@ -29,6 +29,9 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
         Command::View(_) => "view".into(),
+        Command::Nearby(on) => format!("nearby {on}"),
+        Command::CallNearby(id) => format!("call {id}"),
+        Command::AnswerRing(accept) => format!("answer {accept}"),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()

@@ -4,7 +4,7 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, NearbyPerson, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{
@@ -22,6 +22,9 @@ const SCENES: &[(&str, Scene)] = &[
     ("lobby", lobby),
     ("lobby-trouble", lobby_trouble),
     ("lobby-offer", lobby_offer),
+    ("lobby-nearby", lobby_nearby),
+    ("lobby-ring", lobby_ring),
+    ("calling", calling),
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
@@ -94,6 +97,24 @@ fn lobby_offer(rig: &mut Rig) {
     lobby(rig);
     rig.clipboard.put(&super::rig::own_code(Kind::Invite, 9).text.0);
     rig.focus();
+}
+
+fn lobby_nearby(rig: &mut Rig) {
+    lobby(rig);
+    let person = |name: &str| NearbyPerson { id: name.into(), name: name.into() };
+    let names = ["Ann", "Bo Lindqvist", "A very long name that somebody gave to his own window at home"];
+    rig.say(Event::Nearby(names.map(person).to_vec()));
+}
+
+fn lobby_ring(rig: &mut Rig) {
+    lobby_nearby(rig);
+    rig.say(Event::Ring(Some("Ann".into())));
+}
+
+fn calling(rig: &mut Rig) {
+    lobby(rig);
+    rig.say(Event::With(Some("Ann".into())));
+    rig.invite_out();
 }
 
 fn invite(rig: &mut Rig) {
