@@ -2,6 +2,7 @@
 //! the only one to change the state of the call.
 
 mod fresh;
+mod network;
 mod tell;
 
 use super::peer::{RemoteEnd, accept, own_code};
@@ -17,6 +18,7 @@ use crate::settings::Settings;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use fresh::{Fresh, next_of};
+use network::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -100,6 +102,7 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    network: Network,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -128,6 +131,7 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            network: Network::new(),
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -143,10 +147,12 @@ impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut from_media: mpsc::Receiver<MediaEvent>) {
         let mut next_tick = Instant::now() + TICK;
         let mut next_stats = Instant::now();
+        self.network.follow(&self.net);
         loop {
             let in_call = self.peer.is_some() && self.call.state().in_call();
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
             let deadline = self.call.deadline();
+            let look_at = self.network.look_at;
             let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -160,7 +166,9 @@ impl Task {
                 }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
-                () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                Some(word) = self.network.next() => self.handle_word(word),
+                () = until(deadline), if deadline.is_some() => self.time_out().await,
+                () = until(look_at), if look_at.is_some() => self.look_at_connecting().await,
                 () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
@@ -197,6 +205,7 @@ impl Task {
             Action::Close => self.close(),
         }
         if state != before {
+            self.network.entered(Instant::now(), state);
             self.face.tell(Event::Call(state));
         }
     }
@@ -252,6 +261,7 @@ impl Task {
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
+                self.network.own_code(&self.net, &own);
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
                 self.face.tell(peer.picture());
@@ -527,6 +537,7 @@ impl Task {
         self.media.set_automatic_gain(new.automatic_gain);
         if new.ice_servers != old.ice_servers {
             self.net.ice_servers = new.ice_servers.clone();
+            self.network.follow(&self.net);
         }
         if new.max_kbps != old.max_kbps {
             self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));

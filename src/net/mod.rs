@@ -16,19 +16,25 @@ mod control;
 mod intercept;
 mod media;
 mod monitor;
+pub mod nat;
 mod peer;
+pub mod relay;
 mod roam;
 mod runtime;
 mod sdp;
 mod send;
 mod sockets;
+mod stun;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use peer::Peer;
 
+use crate::invite::Description;
 use crate::ports::SenderReport;
+use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
 use crate::units::Bitrate;
 use std::net::IpAddr;
@@ -42,6 +48,11 @@ pub struct NetConfig {
     /// Only relayed candidates are used and shown.
     pub relay_only: bool,
     pub max_bitrate: Option<Bitrate>,
+}
+
+/// What a code says of the ways to its maker.
+pub fn ways(description: &Description) -> Ways {
+    sdp::ways(&description.sdp.0)
 }
 
 /// What the network failed at. `Display` is a whole sentence for the user.

@@ -10,6 +10,7 @@
 //! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
 
 use super::sockets::Sockets;
+use super::tap::Tap;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub(super) struct DriverRuntime {
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
     pub sockets: Arc<Sockets>,
+    pub tap: Arc<Tap>,
 }
 
 /// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
@@ -77,8 +79,8 @@ impl Runtime for DriverRuntime {
             return Ok(inner);
         }
         let inner = Arc::new(self.sockets.wrap(inner)?);
-        let (settled, remote) = (self.settled.clone(), self.remote.clone());
-        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
+        let (settled, remote, tap) = (self.settled.clone(), self.remote.clone(), self.tap.clone());
+        Ok(Arc::new(Socket { inner, settled, remote, tap, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -102,6 +104,7 @@ struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
+    tap: Arc<Tap>,
     /// A datagram was handed over; the driver must come round before it gets the next.
     pause: AtomicBool,
 }
@@ -122,6 +125,9 @@ impl AsyncUdpSocket for Socket {
         if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
         }
+        if matches!(received, Poll::Ready(Ok(1..))) {
+            self.tap.incoming(buffers[0].get(..meta[0].len).unwrap_or_default());
+        }
         // Not STUN (RFC 7983): DTLS or media.
         if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
         {
@@ -134,7 +140,11 @@ impl AsyncUdpSocket for Socket {
         self.inner.local_addr()
     }
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.inner.poll_send(context, transmit)
+        let sent = self.inner.poll_send(context, transmit);
+        if matches!(sent, Poll::Ready(Ok(_))) {
+            self.tap.outgoing(transmit.contents);
+        }
+        sent
     }
     fn max_gso_segments(&self) -> usize {
         self.inner.max_gso_segments()

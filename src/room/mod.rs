@@ -2,4 +2,6 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod call;
+pub mod diagnosis;
 pub mod message;
+pub mod nat;

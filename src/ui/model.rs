@@ -2,9 +2,10 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
+use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer, Trouble};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
@@ -45,6 +46,10 @@ pub struct Model {
     pub remote: RemotePeer,
     /// This computer has no network.
     pub offline: bool,
+    /// What kind of network this is, as far as it is known.
+    pub network: Option<Outlook>,
+    /// Why the call does not come up.
+    pub trouble: Option<Trouble>,
     pub devices: DeviceList,
     pub camera: DeviceStatus,
     pub microphone: DeviceStatus,
@@ -71,6 +76,8 @@ impl Default for Model {
             candidates_added: 0,
             remote: RemotePeer::default(),
             offline: false,
+            network: None,
+            trouble: None,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
             microphone: DeviceStatus::default(),
@@ -171,6 +178,14 @@ impl Model {
             Event::Remote(remote) => self.know(remote),
             Event::Offline(offline) => {
                 self.offline = offline;
+                Vec::new()
+            }
+            Event::Network(outlook) => {
+                self.network = Some(outlook);
+                Vec::new()
+            }
+            Event::Trouble(trouble) => {
+                self.trouble = Some(trouble);
                 Vec::new()
             }
             Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
@@ -284,6 +299,7 @@ impl Model {
         self.candidates_added = 0;
         self.remote = RemotePeer::default();
         self.offline = false;
+        self.trouble = None;
         self.remote_level = 0.0;
         self.quality = Quality::Unknown;
         self.stats = None;
