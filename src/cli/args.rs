@@ -4,6 +4,7 @@
 use super::Exit;
 use crate::device::{CameraChoice, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::engine::EngineSetup;
+use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
 use crate::settings::{IceServer, Settings};
@@ -302,10 +303,6 @@ impl Args {
             max_bitrate: self.max_bitrate(settings),
         })
     }
-}
-
-pub fn is_turn(url: &str) -> bool {
-    url.starts_with("turn")
 }
 
 /// The first paragraph of clap's message, as one sentence.

@@ -5,9 +5,10 @@
 use super::Exit;
 use super::args::Format;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, RemotePeer};
+use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
@@ -61,6 +62,8 @@ pub struct Session {
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
+    /// Why the call does not come up.
+    trouble: Option<Trouble>,
     /// When `--seconds` are over.
     call_ends: Option<Instant>,
 }
@@ -98,6 +101,7 @@ impl Session {
             remote_settles: None,
             opened: Vec::new(),
             failures: Vec::new(),
+            trouble: None,
             call_ends: None,
         };
         match task {
@@ -227,6 +231,8 @@ impl Session {
                 }
                 Phase::Ended => {}
             },
+            Event::Network(outlook) => self.handle_network(outlook),
+            Event::Trouble(trouble) => self.handle_trouble(trouble),
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
             // Nobody nearby is looked for from the terminal.
@@ -349,7 +355,12 @@ impl Session {
             },
             CallState::Ended(reason) => {
                 let (sentence, exit) = ending(reason);
-                self.say(sentence);
+                match self.trouble {
+                    Some(Trouble::Failed(why)) if reason == EndReason::NotConnected => {
+                        self.say(&format!("No connection could be made. {why}"));
+                    }
+                    _ => self.say(sentence),
+                }
                 self.leave(now, exit);
             }
         }
@@ -378,6 +389,31 @@ impl Session {
         self.remote = remote;
         if self.remote_settles.is_none() {
             self.tell_switches();
+        }
+    }
+
+    /// Said only while it helps: a call that is up needs no advice.
+    fn handle_network(&mut self, outlook: Outlook) {
+        let is_early = matches!(self.phase, Phase::Running(state) if !state.in_call());
+        if let Some(line) = outlook.line()
+            && is_early
+            && (outlook.is_trouble() || outlook.nat.is_hard())
+        {
+            self.say(line);
+        }
+    }
+
+    fn handle_trouble(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        match trouble {
+            Trouble::Expected(why) => self.say(&format!("This call may not come up. {why}")),
+            Trouble::Stuck(why) => {
+                self.say(&format!(
+                    "Your reply was pasted, but no connection comes up. {why} Twocan goes on trying; Ctrl-C ends it."
+                ));
+            }
+            // Said with the end that follows.
+            Trouble::Failed(_) => {}
         }
     }
 

@@ -9,6 +9,8 @@ use crate::invite::{InviteError, Kind};
 use crate::net::{NetConfig, NetError};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
+use crate::room::diagnosis::Diagnosis;
+use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -99,6 +101,17 @@ pub enum Refusal {
     AlreadyInCall,
 }
 
+/// Why a call does not come up, and how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody has tried yet, but as things are it will hardly come up.
+    Expected(Diagnosis),
+    /// The other side has begun and nothing comes of it; we go on trying.
+    Stuck(Diagnosis),
+    /// It is given up; [`Event::Call`] follows.
+    Failed(Diagnosis),
+}
+
 /// What the engine tells its face.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -121,6 +134,10 @@ pub enum Event {
     NoAnswer(String),
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
+    /// What kind of network this is; again when it has changed.
+    Network(Outlook),
+    /// Why the call does not come up.
+    Trouble(Trouble),
     /// The peer's pictures come here from now on; `None`: it is gone.
     Picture(Option<PictureHandle>),
     Devices(Box<DeviceList>),

@@ -3,6 +3,7 @@
 
 mod fresh;
 mod nearby;
+mod network;
 mod tell;
 mod trust;
 
@@ -22,6 +23,7 @@ use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use fresh::{Fresh, next_of};
 use nearby::Neighbours;
+use network::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -105,6 +107,7 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    network: Network,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -134,6 +137,7 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            network: Network::new(),
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -151,10 +155,12 @@ impl Task {
         let mut next_tick = Instant::now() + TICK;
         let mut next_stats = Instant::now();
         self.net.port_mapping.prepare();
+        self.network.follow(&self.net);
         loop {
             let in_call = self.peer.is_some() && self.call.state().in_call();
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
             let deadline = self.call.deadline();
+            let look_at = self.network.look_at;
             let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -169,7 +175,9 @@ impl Task {
                 heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
-                () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                Some(word) = self.network.next() => self.handle_word(word),
+                () = until(deadline), if deadline.is_some() => self.time_out().await,
+                () = until(look_at), if look_at.is_some() => self.look_at_connecting().await,
                 () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
@@ -206,6 +214,7 @@ impl Task {
             Action::Close => self.close(),
         }
         if state != before {
+            self.network.entered(Instant::now(), state);
             self.face.tell(Event::Call(state));
             self.nearby_state(state);
         }
@@ -262,6 +271,7 @@ impl Task {
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
+                self.network.own_code(&self.net, &own);
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
                 self.nearby_code(&peer.own);
@@ -549,6 +559,7 @@ impl Task {
         self.media.set_automatic_gain(new.automatic_gain);
         if new.ice_servers != old.ice_servers {
             self.net.ice_servers = new.ice_servers.clone();
+            self.network.follow(&self.net);
         }
         if new.hide_addresses != old.hide_addresses {
             self.net.hide_addresses = new.hide_addresses;

@@ -19,14 +19,18 @@ mod keys;
 mod mapping;
 mod media;
 mod monitor;
+pub mod nat;
 pub mod nearby;
 mod peer;
+pub mod relay;
 mod roam;
 mod runtime;
 mod sdp;
 mod send;
 mod server;
 mod sockets;
+mod stun;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod turn_stream;
@@ -36,7 +40,9 @@ pub use mapping::PortMapping;
 pub use peer::Peer;
 pub use server::{ServerUrl, Transport};
 
+use crate::invite::Description;
 use crate::ports::SenderReport;
+use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
 use crate::units::Bitrate;
 use std::net::IpAddr;
@@ -55,6 +61,11 @@ pub struct NetConfig {
     /// The router's ports.
     pub port_mapping: PortMapping,
     pub max_bitrate: Option<Bitrate>,
+}
+
+/// What a code says of the ways to its maker.
+pub fn ways(description: &Description) -> Ways {
+    sdp::ways(&description.sdp.0)
 }
 
 /// What the network failed at. `Display` is a whole sentence for the user.

@@ -11,6 +11,7 @@ use super::{address, control, intercept, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Description, Identity, Kind};
 use crate::ports::{Inlet, Outlet};
+use crate::room::diagnosis::{Traffic, Ways};
 use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
 use rtc::ice::mdns::MulticastDnsMode;
@@ -212,6 +213,12 @@ impl Peer {
         if into.candidate_pair.current_round_trip_time == 0.0 {
             into.candidate_pair.current_round_trip_time = pair.current_round_trip_time;
         }
+    }
+
+    /// What the other side's code says of the ways to it, and what has passed so far.
+    pub async fn seen(&self) -> (Ways, Traffic) {
+        let theirs = self.connection.remote_description().await;
+        (theirs.map(|theirs| sdp::ways(&theirs.sdp)).unwrap_or_default(), self.runtime.tap.traffic())
     }
 
     /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.

@@ -12,6 +12,7 @@
 
 use super::interfaces::default_routes;
 use super::sockets::Sockets;
+use super::tap::Tap;
 use super::turn_stream::Streams;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -38,6 +39,7 @@ pub(super) struct DriverRuntime {
     pub streams: Streams,
     /// What webrtc's sockets are bound to.
     pub bound: Mutex<Vec<SocketAddr>>,
+    pub tap: Arc<Tap>,
 }
 
 /// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
@@ -92,8 +94,8 @@ impl Runtime for DriverRuntime {
         }
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(local);
         let inner = self.streams.wrap(Arc::new(self.sockets.wrap(inner)?))?;
-        let (settled, remote) = (self.settled.clone(), self.remote.clone());
-        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
+        let (settled, remote, tap) = (self.settled.clone(), self.remote.clone(), self.tap.clone());
+        Ok(Arc::new(Socket { inner, settled, remote, tap, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -117,6 +119,7 @@ struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
+    tap: Arc<Tap>,
     /// A datagram was handed over; the driver must come round before it gets the next.
     pause: AtomicBool,
 }
@@ -137,6 +140,9 @@ impl AsyncUdpSocket for Socket {
         if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
         }
+        if matches!(received, Poll::Ready(Ok(1..))) {
+            self.tap.incoming(buffers[0].get(..meta[0].len).unwrap_or_default());
+        }
         // Not STUN (RFC 7983): DTLS or media.
         if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
         {
@@ -149,7 +155,11 @@ impl AsyncUdpSocket for Socket {
         self.inner.local_addr()
     }
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.inner.poll_send(context, transmit)
+        let sent = self.inner.poll_send(context, transmit);
+        if matches!(sent, Poll::Ready(Ok(_))) {
+            self.tap.outgoing(transmit.contents);
+        }
+        sent
     }
     fn max_gso_segments(&self) -> usize {
         self.inner.max_gso_segments()

@@ -3,6 +3,7 @@
 
 use super::NetError;
 use super::roam::Keys;
+use crate::room::diagnosis::Ways;
 use std::net::{IpAddr, SocketAddr};
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
@@ -178,6 +179,11 @@ pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
     let mut fields = line.split_whitespace().skip(4);
     let (ip, port) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     (fields.next()? == "typ").then_some((SocketAddr::new(ip, port), fields.next()?))
+}
+
+/// What a description says of the ways to its maker.
+pub(super) fn ways(sdp: &str) -> Ways {
+    Ways::of(candidate_lines(sdp).filter_map(candidate_address))
 }
 
 /// Every address in a description at which its maker may be.

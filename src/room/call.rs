@@ -125,8 +125,9 @@ impl Default for Call {
 }
 
 impl Call {
-    /// The side that pasted the reply knows that both codes are there: no path by then means there is none.
-    pub const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+    /// The side that pasted the reply knows that both codes are there: no path by then means there is none. Direct
+    /// paths come up within one second, relayed ones within two; people are told within 15.
+    pub const CONNECT_LIMIT: Duration = Duration::from_secs(12);
     /// How long a call without a path is kept: time enough to send two codes by mail.
     pub const RECONNECT_LIMIT: Duration = Duration::from_secs(600);
     /// A path that is away for this long may not come back: fresh codes are offered.

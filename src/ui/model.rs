@@ -2,9 +2,10 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, OwnCode, PictureHandle, Quality, RemotePeer};
+use crate::engine::{Event, NearbyPerson, OwnCode, PictureHandle, Quality, RemotePeer, Trouble};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
@@ -52,6 +53,10 @@ pub struct Model {
     pub with: Option<String>,
     /// This computer has no network.
     pub offline: bool,
+    /// What kind of network this is, as far as it is known.
+    pub network: Option<Outlook>,
+    /// Why the call does not come up.
+    pub trouble: Option<Trouble>,
     pub devices: DeviceList,
     pub camera: DeviceStatus,
     pub microphone: DeviceStatus,
@@ -82,6 +87,8 @@ impl Default for Model {
             ring: None,
             with: None,
             offline: false,
+            network: None,
+            trouble: None,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
             microphone: DeviceStatus::default(),
@@ -242,6 +249,14 @@ impl Model {
                 self.offline = offline;
                 Vec::new()
             }
+            Event::Network(outlook) => {
+                self.network = Some(outlook);
+                Vec::new()
+            }
+            Event::Trouble(trouble) => {
+                self.trouble = Some(trouble);
+                Vec::new()
+            }
             Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
             Event::Devices(devices) => {
                 self.devices = *devices;
@@ -354,6 +369,7 @@ impl Model {
         self.remote = RemotePeer::default();
         self.words = WordsModel::default();
         self.offline = false;
+        self.trouble = None;
         self.remote_level = 0.0;
         self.quality = Quality::Unknown;
         self.stats = None;

@@ -1,6 +1,6 @@
 //! Sentences and numbers as people read them.
 
-use crate::engine::Quality;
+use crate::engine::{Quality, Trouble};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason};
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub fn title(call: CallState, name: &str) -> String {
     }
 }
 
-/// Headline and advice of a call that is over.
-pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
+/// Headline and advice of a call that is over; `trouble`: why it did not come up, if that is known.
+pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'static str, String) {
     match reason {
         EndReason::HungUp => ("You hung up", "The call is over and the connection is closed.".into()),
         EndReason::TheyHungUp => (
@@ -39,6 +39,9 @@ pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
             format!("{name} ended the call. To talk again, make a new invite; the old codes are used up."),
         ),
         EndReason::Cancelled => ("Cancelled", "The codes of this try do not work any more.".into()),
+        EndReason::NotConnected if trouble.is_some() => {
+            ("No connection", trouble.map(|trouble| trouble.diagnosis().to_string()).unwrap_or_default())
+        }
         EndReason::NotConnected => (
             "No connection",
             "Both codes are right, but no path was found between the two networks. Try again, or add a TURN server \
@@ -62,6 +65,15 @@ pub fn quality(quality: Quality) -> &'static str {
         Quality::Good => "Connection: good",
         Quality::Fair => "Connection: fair. Picture quality may change.",
         Quality::Poor => "Connection: poor. Picture and sound may break up.",
+    }
+}
+
+/// Why our reply has led to nothing so far.
+pub fn trouble(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Expected(why) => format!("This call may not come up. {why}"),
+        Trouble::Stuck(why) => format!("Your reply was pasted, but no connection comes up. {why}"),
+        Trouble::Failed(why) => why.to_string(),
     }
 }
 

@@ -14,7 +14,7 @@ const BUTTON: f32 = 150.0;
 
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let CallState::Ended(reason) = scene.model.call else { return };
-    let (title, advice) = wording::ended(reason, scene.model.remote_name());
+    let (title, advice) = wording::ended(reason, scene.model.remote_name(), scene.model.trouble);
     let advice = match scene.model.lasted {
         Some(lasted) => format!("{advice} You talked for {}.", wording::clock(lasted)),
         None => advice,

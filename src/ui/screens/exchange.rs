@@ -148,6 +148,10 @@ fn both_steps(ui: &mut Ui, scene: &mut Scene<'_>, stage: Stage) {
                 if stage != Stage::WantsInvite {
                     own_code(ui, scene, Kind::Reply);
                 }
+                if let Some(trouble) = scene.model.trouble {
+                    let color = palette(ui).trouble;
+                    widgets::remark(ui, icons::WARNING, color, &wording::trouble(trouble));
+                }
             });
         }
     }

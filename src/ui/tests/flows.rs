@@ -3,9 +3,11 @@
 use super::people;
 use super::rig::{Rig, Setup, four_words, own_code, plain};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, Refusal, RemotePeer};
+use crate::engine::{Command, Event, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Nat, Outlook};
 use crate::room::trust::Comparison;
 use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
@@ -346,6 +348,34 @@ fn the_end_says_why_and_leads_on() {
         rig.click("Back");
         assert_eq!(asked(&mut rig), ["start", "dismiss"]);
     }
+}
+
+#[test]
+fn a_call_that_does_not_come_up_says_which_step_failed() {
+    let why = Diagnosis { step: Step::BothSymmetric, relay: Relay::NotSet };
+    let mut rig = Rig::new();
+    rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why)));
+    rig.enter(CallState::Ended(EndReason::NotConnected));
+    assert!(rig.shows(&why.to_string()));
+    rig.enter(CallState::Gathering(Kind::Reply));
+    rig.say(Event::Code(Box::new(own_code(Kind::Reply, 2))));
+    let since = rig.now();
+    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    assert!(!rig.shows(&why.to_string()), "that was another call");
+    rig.say(Event::Trouble(Trouble::Stuck(why)));
+    assert!(rig.shows(&crate::ui::wording::trouble(Trouble::Stuck(why))));
+}
+
+#[test]
+fn the_lobby_has_a_line_about_the_network() {
+    let mut rig = Rig::new();
+    let outlook = Outlook { nat: Nat::UdpBlocked, has_network: true, ..Outlook::default() };
+    rig.say(Event::Network(outlook));
+    assert!(rig.shows(outlook.line().unwrap()));
+    let unknown = Outlook { nat: Nat::NotAsked, ..outlook };
+    rig.say(Event::Network(unknown));
+    assert!(!rig.shows(outlook.line().unwrap()));
 }
 
 #[test]

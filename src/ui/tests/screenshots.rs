@@ -4,9 +4,11 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, NearbyPerson, Quality, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -25,11 +27,13 @@ const SCENES: &[(&str, Scene)] = &[
     ("lobby-nearby", lobby_nearby),
     ("lobby-ring", lobby_ring),
     ("calling", calling),
+    ("lobby-blocked", lobby_blocked),
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
     ("join", join),
     ("reply", reply),
+    ("reply-stuck", reply_stuck),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
@@ -83,6 +87,25 @@ fn lobby(rig: &mut Rig) {
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
     rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+    network(rig, Nat::Translated(Mapping::EndpointIndependent));
+}
+
+fn network(rig: &mut Rig, nat: Nat) {
+    rig.say(Event::Network(Outlook { nat, has_network: true, ..Outlook::default() }));
+}
+
+fn lobby_blocked(rig: &mut Rig) {
+    lobby(rig);
+    network(rig, Nat::UdpBlocked);
+}
+
+fn why(step: Step) -> Diagnosis {
+    Diagnosis { step, relay: Relay::NotSet }
+}
+
+fn reply_stuck(rig: &mut Rig) {
+    reply(rig);
+    rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
 fn lobby_trouble(rig: &mut Rig) {
@@ -262,6 +285,7 @@ fn ended(rig: &mut Rig) {
 
 fn not_connected(rig: &mut Rig) {
     rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why(Step::BothSymmetric))));
     rig.enter(CallState::Ended(EndReason::NotConnected));
 }
 
