@@ -310,6 +310,7 @@ impl Args {
             bind: network.bind.clone(),
             relay_only: network.relay_only,
             max_bitrate: self.max_bitrate(settings),
+            ..NetConfig::default()
         })
     }
 }

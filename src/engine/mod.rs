@@ -6,7 +6,7 @@ mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{InviteError, Kind};
-use crate::net::{NetConfig, NetError};
+use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
 use crate::settings::Settings;
@@ -26,6 +26,8 @@ pub enum Command {
     Paste(Redacted<String>),
     MuteMicrophone(bool),
     StopCamera(bool),
+    /// Lets in who waits in the lobby, or sends them away.
+    Admit(bool),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -82,6 +84,8 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("This reply was not needed: the call it belongs to is up already.")]
+    AlreadyConnected,
 }
 
 /// What the engine tells its face.
@@ -94,6 +98,10 @@ pub enum Event {
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
+    /// Whether the code that is out leads here.
+    Reach(Reach),
+    /// This computer's address has changed: the code that comes next takes the place of the one that is out.
+    Moved,
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
     /// The peer's pictures come here from now on; `None`: it is gone.

@@ -6,6 +6,7 @@
 use super::{NetConfig, NetError};
 use crate::settings::IceServer;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::RTCIceServer;
 
@@ -31,6 +32,32 @@ pub(super) fn listen_on(config: &NetConfig) -> Result<Vec<SocketAddr>, NetError>
         return Err(NetError::NoNetwork);
     }
     Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+}
+
+/// The addresses that the shared port needs a socket on, for a connection that listens on these.
+pub(super) fn of_port(config: &NetConfig, listen_on: &[SocketAddr]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = listen_on.iter().map(SocketAddr::ip).collect();
+    if addresses.iter().any(IpAddr::is_unspecified) {
+        addresses.extend(present(config).unwrap_or_default());
+    }
+    addresses.retain(|address| !address.is_unspecified());
+    addresses
+}
+
+/// Where the TURN servers are.
+pub(super) fn relays(servers: &[RTCIceServer]) -> Arc<[SocketAddr]> {
+    of_scheme(servers, "turn:").collect()
+}
+
+/// Where the STUN servers are.
+pub(super) fn stun_servers(servers: &[RTCIceServer]) -> Vec<SocketAddr> {
+    of_scheme(servers, "stun:").collect()
+}
+
+fn of_scheme<'a>(servers: &'a [RTCIceServer], scheme: &'a str) -> impl Iterator<Item = SocketAddr> + 'a {
+    let urls = servers.iter().flat_map(|server| &server.urls);
+    let addresses = urls.filter_map(move |url| url.strip_prefix(scheme));
+    addresses.filter_map(|address| address.split('?').next()?.parse().ok())
 }
 
 /// Those of the machine's addresses that a connection with this configuration may use now; `None` if the system does
@@ -216,5 +243,9 @@ mod tests {
             NetConfig { ice_servers: vec![IceServer::stun("stun:127.0.0.1:3478")], ..NetConfig::default() };
         let servers = ice_servers(&config).await.unwrap();
         assert_eq!(servers[0].urls, ["stun:127.0.0.1:3478"]);
+        let turn =
+            RTCIceServer { urls: vec!["turn:[::1]:99?transport=udp".into()], ..RTCIceServer::default() };
+        let relay: SocketAddr = "[::1]:99".parse().unwrap();
+        assert_eq!(*relays(&[servers[0].clone(), turn]), [relay]);
     }
 }

@@ -12,9 +12,13 @@
 //! The other halves (`send`, `control`, `peer`) are small tokio tasks.
 
 mod address;
+mod backoff;
 mod control;
+mod endpoint;
 mod intercept;
+mod keeper;
 mod keys;
+mod line;
 mod media;
 mod monitor;
 mod peer;
@@ -27,8 +31,13 @@ mod sockets;
 mod tests;
 mod watch;
 
+pub use endpoint::Endpoint;
+pub use keeper::Reach;
+pub use keys::Keys;
 pub use peer::Peer;
 
+use crate::invite::Guest;
+use crate::invite::stun::Turned;
 use crate::ports::SenderReport;
 use crate::settings::IceServer;
 use crate::units::Bitrate;
@@ -43,6 +52,8 @@ pub struct NetConfig {
     /// Only relayed candidates are used and shown.
     pub relay_only: bool,
     pub max_bitrate: Option<Bitrate>,
+    /// The UDP port that all connections with this configuration, and its clones, share.
+    pub endpoint: Endpoint,
 }
 
 /// What the network failed at. `Display` is a whole sentence for the user.
@@ -93,6 +104,14 @@ pub enum NetEvent {
     /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
+    Knock(Guest),
+    /// Whoever made the invite does not let us in.
+    TurnedAway(Turned),
+    /// While a code is out: whether it leads here.
+    Reach(Reach),
+    /// While a code is out: it does not lead here any more, or not on all ways. A new one does.
+    Moved,
     /// This computer has no address to send from, or has one again.
     Offline(bool),
 }

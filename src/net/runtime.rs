@@ -1,4 +1,4 @@
-//! The runtime webrtc's driver runs on: tokio, with three corrections.
+//! The runtime webrtc's driver runs on: tokio, with five corrections.
 //!
 //! * **A sleep that can be cut short.** The driver looks at what it has to send before it handles its events, and
 //!   not after. Handshakes that begin with an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for
@@ -7,9 +7,16 @@
 //!   the events that come of them. The first messages on a channel that both sides agreed on beforehand arrive in
 //!   the same moment as the end of the SCTP handshake; read together with it, they find no channel yet and are
 //!   lost, on a channel that promises to lose nothing.
+//! * **Patience** of a guest who calls and is not heard yet: the driver's ticks send its checks, and become rarer (see
+//!   [`backoff`](super::backoff)).
+//! * **One port for all connections**: see [`endpoint`](super::endpoint) and [`line`](super::line).
 //! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
 
+use super::backoff;
+use super::endpoint::LineHandle;
+use super::line::LineSocket;
 use super::sockets::Sockets;
+use crate::invite::stun;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -17,7 +24,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
@@ -26,8 +33,16 @@ use webrtc::runtime::{
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DriverRuntime {
+    /// This connection's share of the port.
+    pub line: Arc<LineHandle>,
+    relays: Arc<[SocketAddr]>,
+    /// The other side was not heard yet, and since when we call.
+    calling: Arc<AtomicBool>,
+    since: Instant,
+    /// What webrtc calls a socket, and what it is.
+    names: Mutex<Vec<(SocketAddr, SocketAddr)>>,
     nudge: Arc<Notify>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
@@ -38,6 +53,26 @@ pub(super) struct DriverRuntime {
 const MDNS_PORT: u16 = 5353;
 
 impl DriverRuntime {
+    /// `relays`: the addresses of the TURN servers; `calling`: a guest, who becomes patient while nobody answers.
+    pub fn new(line: LineHandle, relays: Arc<[SocketAddr]>, calling: bool) -> Self {
+        Self {
+            calling: Arc::new(AtomicBool::new(calling)),
+            since: Instant::now(),
+            line: Arc::new(line),
+            relays,
+            names: Mutex::default(),
+            nudge: Arc::default(),
+            settled: Arc::default(),
+            remote: Arc::default(),
+            sockets: Arc::default(),
+        }
+    }
+
+    /// What webrtc calls each socket, and the address it really has.
+    pub fn names(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends the driver's sleep, or its next one if it does not sleep now.
     pub fn nudge(&self) {
         self.nudge.notify_one();
@@ -58,6 +93,8 @@ impl DriverRuntime {
 impl Runtime for DriverRuntime {
     fn sleep(&self, duration: Duration) -> Pending<'static, ()> {
         let nudge = self.nudge.clone();
+        let calling = self.calling.load(Ordering::Relaxed);
+        let duration = if calling { duration.max(backoff::gap(self.since.elapsed())) } else { duration };
         Box::pin(async move {
             tokio::select! {
                 () = tokio::time::sleep(duration) => {}
@@ -72,13 +109,23 @@ impl Runtime for DriverRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        if inner.local_addr()?.port() == MDNS_PORT {
-            return Ok(inner);
+        let own = TokioRuntime.wrap_udp_socket(socket)?;
+        let name = own.local_addr()?;
+        if name.port() == MDNS_PORT {
+            return Ok(own);
         }
-        let inner = Arc::new(self.sockets.wrap(inner)?);
+        let io: Arc<dyn AsyncUdpSocket> = match LineSocket::new(&self.line, own.clone(), &self.relays)? {
+            Some(socket) => {
+                let local = socket.local_addr()?;
+                self.names.lock().unwrap_or_else(PoisonError::into_inner).push((name, local));
+                Arc::new(socket)
+            }
+            None => own,
+        };
+        let inner = Arc::new(self.sockets.wrap(io)?);
         let (settled, remote) = (self.settled.clone(), self.remote.clone());
-        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
+        let calling = self.calling.clone();
+        Ok(Arc::new(Socket { inner, settled, remote, calling, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -102,6 +149,7 @@ struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
+    calling: Arc<AtomicBool>,
     /// A datagram was handed over; the driver must come round before it gets the next.
     pause: AtomicBool,
 }
@@ -121,6 +169,12 @@ impl AsyncUdpSocket for Socket {
         let received = self.inner.poll_recv(context, buffers, meta);
         if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
+        }
+        // The answers of STUN servers are no sign of the other side.
+        let heard = |first: &[u8]| !stun::is_stun(first) || stun::is_request(first);
+        if matches!(received, Poll::Ready(Ok(1..))) && heard(&buffers[0][..meta[0].len.min(buffers[0].len())])
+        {
+            self.calling.store(false, Ordering::Relaxed);
         }
         // Not STUN (RFC 7983): DTLS or media.
         if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
