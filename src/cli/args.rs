@@ -301,6 +301,7 @@ impl Args {
                 PortMapping::default()
             },
             max_bitrate: self.max_bitrate(settings),
+            ..NetConfig::default()
         })
     }
 }

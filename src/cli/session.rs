@@ -64,6 +64,8 @@ pub struct Session {
     failures: Vec<(DeviceKind, DeviceError)>,
     /// Why the call does not come up.
     trouble: Option<Trouble>,
+    /// Our code.
+    printed: Option<Redacted<String>>,
     /// When `--seconds` are over.
     call_ends: Option<Instant>,
 }
@@ -102,6 +104,7 @@ impl Session {
             opened: Vec::new(),
             failures: Vec::new(),
             trouble: None,
+            printed: None,
             call_ends: None,
         };
         match task {
@@ -165,6 +168,16 @@ impl Session {
 
     /// A code, a candidate or anything else from stdin: one line, or several that came together.
     pub fn handle_text(&mut self, text: &str) {
+        if matches!(self.phase, Phase::Running(CallState::Lobby { own: Kind::Invite, .. })) {
+            let admit = match text.trim().to_lowercase().as_str() {
+                "yes" | "y" => Some(true),
+                "no" | "n" => Some(false),
+                _ => None,
+            };
+            if let Some(admit) = admit {
+                return self.send(Command::Admit(admit));
+            }
+        }
         let (text, read) = match invite::read(text) {
             Err(error) if !self.partial.is_empty() => {
                 let joined = format!("{}\n{text}", self.partial);
@@ -235,9 +248,13 @@ impl Session {
             Event::Trouble(trouble) => self.handle_trouble(trouble),
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
+            Event::Moved => self.say(
+                "The address of this computer has changed. Send this new invite; the old one may not lead here.",
+            ),
             // Nobody nearby is looked for from the terminal.
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
-            Event::Picture(_)
+            Event::Reach(_)
+            | Event::Picture(_)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted
@@ -300,13 +317,19 @@ impl Session {
             });
             return self.outputs.push_back(Output::Say(text.0));
         }
-        self.outputs.push_back(Output::Print(text));
+        if self.printed.as_ref() == Some(&text) {
+            return;
+        }
+        // stdout carries each code once; whoever reads it takes the first line.
+        let again = self.printed.replace(text.clone()).is_some();
+        self.outputs.push_back(if again { Output::Say(text.0) } else { Output::Print(text) });
         self.say(match code.kind {
             Kind::Invite => {
-                "Send this invite to the other person. Then paste the reply that comes back, and press Enter."
+                "Send this invite to the other person. The call starts by itself, or when you paste the reply that \
+                 comes back and press Enter."
             }
             Kind::Reply => {
-                "Send this reply to the person who invited you. The call starts when they paste it."
+                "Calling. If nobody answers, send this reply to the person who invited you."
             }
         });
     }
@@ -322,6 +345,11 @@ impl Session {
                 self.pasting = false;
                 self.say("Connecting ...");
             }
+            CallState::Lobby { own: Kind::Invite, .. } => {
+                self.pasting = false;
+                self.say("Somebody wants to join. Type “yes” to let them in, “no” to send them away, and press Enter.");
+            }
+            CallState::Lobby { own: Kind::Reply, .. } => self.say("Waiting to be let in ..."),
             // The reply is out; when the call connects is up to the other person.
             CallState::Connecting { own: Kind::Reply, .. } => {}
             CallState::InCall { .. } if matches!(before, CallState::Reconnecting { .. }) => {
@@ -380,7 +408,11 @@ impl Session {
 
     fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
         if remote.name != self.told.name {
-            self.say(&format!("You are in a call with {}.", remote.name));
+            let lobby = matches!(self.phase, Phase::Running(CallState::Lobby { .. }));
+            self.say(&match lobby {
+                true => format!("{} is there.", remote.name),
+                false => format!("You are in a call with {}.", remote.name),
+            });
             self.told.name.clone_from(&remote.name);
         }
         if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
@@ -502,6 +534,13 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
             Exit::NotConnected,
         ),
         EndReason::Lost => ("The connection was lost.", Exit::Lost),
+        EndReason::Busy => {
+            ("They are already in a call. Ask for a new invite, or try again later.", Exit::NotConnected)
+        }
+        EndReason::Withdrawn => {
+            ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
+        }
+        EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }
 }

@@ -6,7 +6,7 @@ mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{InviteError, Kind};
-use crate::net::{NetConfig, NetError};
+use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
 use crate::room::diagnosis::Diagnosis;
@@ -29,6 +29,8 @@ pub enum Command {
     Paste(Redacted<String>),
     MuteMicrophone(bool),
     StopCamera(bool),
+    /// Lets in who waits in the lobby, or sends them away.
+    Admit(bool),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -99,6 +101,8 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("This reply was not needed: the call it belongs to is up already.")]
+    AlreadyConnected,
 }
 
 /// Why a call does not come up, and how sure that is.
@@ -132,6 +136,10 @@ pub enum Event {
     With(Option<String>),
     /// Why nobody nearby answered: a sentence.
     NoAnswer(String),
+    /// Whether the code that is out leads here.
+    Reach(Reach),
+    /// This computer's address has changed: the code that comes next takes the place of the one that is out.
+    Moved,
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
     /// What kind of network this is; again when it has changed.

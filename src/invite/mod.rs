@@ -17,9 +17,11 @@
 
 mod candidate;
 mod compact;
+mod doorbell;
 mod error;
 mod sdp;
 mod secret;
+pub mod stun;
 mod template;
 mod text;
 
@@ -29,6 +31,7 @@ mod compact_tests;
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, Protocol};
+pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;
 pub use secret::{Guest, Identity, Secret};
 pub use template::{Maker, canonical, knocked, mark, secret};

@@ -26,6 +26,11 @@ impl Keys {
         Ok(Self { certificate: certificate()?.0, identity: secret.host(), mark })
     }
 
+    /// Whether both ends go by the secret of one invite: the other end is a program like this one.
+    pub fn are_of_an_invite(&self) -> bool {
+        self.mark.is_some()
+    }
+
     /// For the reply to an invite with this secret; one without is another program's.
     pub fn guest(secret: Option<Secret>) -> Result<Self, NetError> {
         let (certificate, fingerprint) = certificate()?;

@@ -12,10 +12,14 @@
 //! The other halves (`send`, `control`, `peer`) are small tokio tasks.
 
 mod address;
+mod backoff;
 mod control;
+mod endpoint;
 mod intercept;
 mod interfaces;
+mod keeper;
 mod keys;
+mod line;
 mod mapping;
 mod media;
 mod monitor;
@@ -36,11 +40,15 @@ mod tests;
 mod turn_stream;
 mod watch;
 
+pub use endpoint::Endpoint;
+pub use keeper::Reach;
+pub use keys::Keys;
 pub use mapping::PortMapping;
 pub use peer::Peer;
 pub use server::{ServerUrl, Transport};
 
-use crate::invite::Description;
+use crate::invite::stun::Turned;
+use crate::invite::{Description, Guest};
 use crate::ports::SenderReport;
 use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
@@ -61,6 +69,8 @@ pub struct NetConfig {
     /// The router's ports.
     pub port_mapping: PortMapping,
     pub max_bitrate: Option<Bitrate>,
+    /// The UDP port that all connections with this configuration, and its clones, share.
+    pub endpoint: Endpoint,
 }
 
 /// What a code says of the ways to its maker.
@@ -123,6 +133,14 @@ pub enum NetEvent {
     /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
+    Knock(Guest),
+    /// Whoever made the invite does not let us in.
+    TurnedAway(Turned),
+    /// While a code is out: whether it leads here.
+    Reach(Reach),
+    /// While a code is out: it does not lead here any more, or not on all ways. A new one does.
+    Moved,
     /// This computer has no address to send from, or has one again.
     Offline(bool),
 }

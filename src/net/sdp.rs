@@ -193,15 +193,41 @@ pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
 
 /// The ICE credentials of both ends.
 pub(super) fn keys(local: &str, remote: &str) -> Option<Keys> {
-    let value =
-        |sdp: &str, name: &str| sdp.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
-    let (ufrag, pwd) = ("a=ice-ufrag:", "a=ice-pwd:");
+    let ((local_ufrag, local_pwd), (remote_ufrag, remote_pwd)) = (credentials(local)?, credentials(remote)?);
     Some(Keys {
-        local_ufrag: value(local, ufrag)?,
-        local_pwd: value(local, pwd)?,
-        remote_ufrag: value(remote, ufrag)?,
-        remote_pwd: value(remote, pwd)?,
+        local_ufrag: local_ufrag.into(),
+        local_pwd: local_pwd.into(),
+        remote_ufrag: remote_ufrag.into(),
+        remote_pwd: remote_pwd.into(),
     })
+}
+
+/// ICE user name and password.
+pub(super) fn credentials(sdp: &str) -> Option<(&str, &str)> {
+    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name));
+    Some((value("a=ice-ufrag:")?, value("a=ice-pwd:")?))
+}
+
+/// The description with the addresses that our sockets really have in place of webrtc's names for them.
+pub(super) fn rename(sdp: &str, names: &[(SocketAddr, SocketAddr)]) -> String {
+    let renamed = |line: &str| {
+        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let is_related = fields.get(8).is_some_and(|word| word == "raddr");
+        for at in [4].into_iter().chain(is_related.then_some(9)) {
+            // Between a related address and its port stands a word.
+            let port = if at == 4 { 5 } else { 11 };
+            let told = fields.get(at).zip(fields.get(port));
+            let told =
+                told.and_then(|(ip, port)| Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)));
+            if let Some((_, real)) = names.iter().find(|(name, _)| Some(*name) == told) {
+                fields[at] = real.ip().to_string();
+                fields[port] = real.port().to_string();
+            }
+        }
+        fields.join(" ")
+    };
+    let line = |line: &str| if line.starts_with("a=candidate:") { renamed(line) } else { line.to_owned() };
+    sdp.lines().map(|text| line(text) + "\r\n").collect()
 }
 
 fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
@@ -315,6 +341,16 @@ mod tests {
         let sdp = with("203.0.113.7:4000", false);
         let kinds: Vec<_> = candidate_lines(&sdp).filter_map(candidate_kind).collect();
         assert_eq!(kinds, ["host", "srflx", "relay", "srflx"]);
+    }
+
+    #[test]
+    fn sockets_are_called_by_the_addresses_they_have() {
+        let names = [("10.0.0.7:5000".parse().unwrap(), "10.0.0.7:4444".parse().unwrap())];
+        let reflexive = "a=candidate:2 1 udp 9 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
+        let renamed = rename(&format!("{}{reflexive}\r\n", printed()), &names);
+        assert!(renamed.contains("10.0.0.7 4444 typ host") && !renamed.contains("10.0.0.7 5000"));
+        assert!(renamed.contains("203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 4444"));
+        assert_eq!(rename(&printed(), &[]), printed());
     }
 
     #[test]

@@ -182,6 +182,29 @@ impl App {
         self.clipboard.copy(Copied::Code, text);
     }
 
+    /// Whoever made the invite has not been reached: now the reply is needed, and goes into the clipboard.
+    fn offer_reply(&mut self, ctx: &egui::Context) {
+        let since = match self.model.call {
+            CallState::Connecting { own: Kind::Reply, since } => since,
+            CallState::Gathering(Kind::Reply) if self.options.courier.is_some() => (self.clock)(),
+            _ => return,
+        };
+        if self.view.reply_offered || self.model.code.is_none() {
+            return;
+        }
+        let waited = (self.clock)().saturating_duration_since(since);
+        // A courier has nothing better to do.
+        let wait =
+            if self.options.courier.is_some() { Duration::ZERO } else { screens::exchange::REPLY_AFTER };
+        match wait.checked_sub(waited) {
+            Some(left) if !left.is_zero() => ctx.request_repaint_after(left),
+            _ => {
+                self.view.reply_offered = true;
+                self.hand_out_code();
+            }
+        }
+    }
+
     fn serve_courier(&mut self, ctx: &egui::Context) {
         let Some(courier) = &self.options.courier else { return };
         if self.model.call.in_call() || matches!(self.model.call, CallState::Ended(_)) {
@@ -209,6 +232,7 @@ impl App {
             CallState::WaitingForReply => Kind::Reply,
             CallState::Gathering(_)
             | CallState::Connecting { .. }
+            | CallState::Lobby { .. }
             | CallState::InCall { .. }
             | CallState::Reconnecting { .. }
             | CallState::Ended(_) => return,
@@ -268,6 +292,7 @@ impl App {
             }
             Act::Cancel => self.cancel(),
             Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
+            Act::Admit(admit) => self.engine.send(Command::Admit(admit)),
             Act::Back => {
                 self.forget_paste();
                 self.engine.send(Command::Dismiss);
@@ -435,6 +460,7 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain(ctx);
+        self.offer_reply(ctx);
         self.show_title(ctx);
         self.tell_shown(ctx);
         self.tell_nearby();

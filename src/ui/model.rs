@@ -4,6 +4,7 @@
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{Event, NearbyPerson, OwnCode, PictureHandle, Quality, RemotePeer, Trouble};
 use crate::invite::Kind;
+use crate::net::Reach;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
@@ -40,6 +41,9 @@ impl DeviceStatus {
 pub struct Model {
     pub call: CallState,
     pub code: Option<OwnCode>,
+    /// Since when it is out, and whether it leads here.
+    pub code_since: Option<Instant>,
+    pub reach: Reach,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
     /// Candidates that were pasted one by one and taken.
@@ -79,6 +83,8 @@ impl Default for Model {
         Self {
             call: CallState::Idle,
             code: None,
+            code_since: None,
+            reach: Reach::default(),
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
@@ -208,14 +214,19 @@ impl Model {
             Event::Call(state) => self.enter(state, now),
             Event::Code(code) => {
                 let first = self.code.is_none();
+                let changed = self.code.as_ref().is_some_and(|old| old.text != code.text);
                 self.code = Some(*code);
-                match (first, self.call.in_call()) {
+                if first || changed {
+                    self.code_since = Some(now);
+                }
+                let kind = self.code.as_ref().map(|code| code.kind);
+                match (first, self.call.in_call(), kind) {
                     // It goes to the other side by itself.
-                    (true, false) if self.with.is_some() => Vec::new(),
-                    (true, false) => vec![Effect::CopyCode, Effect::ClearField],
-                    // Nobody has asked for this one: the clipboard stays as it is.
-                    (true, true) => vec![Effect::ClearField],
-                    (false, _) => Vec::new(),
+                    (true, false, Some(Kind::Invite)) if self.with.is_some() => Vec::new(),
+                    (true, false, Some(Kind::Invite)) => vec![Effect::CopyCode, Effect::ClearField],
+                    // Nobody has asked for this one, or it may not be needed: the clipboard stays as it is.
+                    (true, ..) => vec![Effect::ClearField],
+                    (false, ..) => Vec::new(),
                 }
             }
             Event::Refused(refusal) => {
@@ -227,6 +238,15 @@ impl Model {
                 self.refusal = None;
                 vec![Effect::Toast(Tone::Good, "The candidate was added.".into())]
             }
+            Event::Reach(reach) => {
+                self.reach = reach;
+                Vec::new()
+            }
+            Event::Moved => vec![Effect::Toast(
+                Tone::Trouble,
+                "Your address has changed. Send the new invite: the old one may not lead here any more."
+                    .into(),
+            )],
             Event::Remote(remote) => self.know(remote),
             Event::Trust(comparison) => {
                 self.words.take(comparison);
@@ -326,7 +346,11 @@ impl Model {
                     effects.push(Effect::Toast(Tone::Good, "The connection is back.".into()));
                 }
             }
-            CallState::WaitingForReply => {}
+            CallState::WaitingForReply => {
+                // Whoever was here is gone again.
+                self.remote = RemotePeer::default();
+            }
+            CallState::Lobby { .. } => effects.push(Effect::ClearField),
             CallState::Reconnecting { rescue, .. } => match rescue {
                 Rescue::Gathering(_) => {
                     self.code = None;
@@ -346,7 +370,8 @@ impl Model {
                     CallState::Idle
                     | CallState::Gathering(_)
                     | CallState::WaitingForReply
-                    | CallState::Connecting { .. } => None,
+                    | CallState::Connecting { .. }
+                    | CallState::Lobby { .. } => None,
                     CallState::Ended(_) => self.lasted,
                 };
                 self.code = None;
@@ -365,6 +390,7 @@ impl Model {
     /// Nothing of an earlier call may show in the next one.
     fn forget_call(&mut self) {
         self.code = None;
+        self.reach = Reach::default();
         self.candidates_added = 0;
         self.remote = RemotePeer::default();
         self.words = WordsModel::default();

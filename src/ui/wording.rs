@@ -2,6 +2,7 @@
 
 use crate::engine::{Quality, Trouble};
 use crate::invite::Kind;
+use crate::net::Reach;
 use crate::room::call::{CallState, EndReason};
 use std::time::Duration;
 
@@ -15,6 +16,22 @@ pub fn clock(duration: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// How long a code has been out, and whether it leads here.
+pub fn code_health(age: Duration, reach: Reach) -> String {
+    let ready = match age.as_secs() / 60 {
+        0 => "Ready.".to_owned(),
+        minutes @ 1..60 => format!("Ready for {minutes} min."),
+        minutes => format!("Ready for {} h {} min.", minutes / 60, minutes % 60),
+    };
+    let reach = match reach {
+        Reach::Unknown => "It stays valid while this window is open.",
+        Reach::Local => "Valid in this network while this window is open.",
+        Reach::Public => "Reachable. It stays valid while this window is open.",
+        Reach::Silent => "The STUN server does not answer: it may not work from other networks.",
+    };
+    format!("{ready} {reach}")
+}
+
 /// What the window's title says after the program's name.
 pub fn title(call: CallState, name: &str) -> String {
     match call {
@@ -24,6 +41,8 @@ pub fn title(call: CallState, name: &str) -> String {
         CallState::WaitingForReply => "Waiting for the reply".into(),
         CallState::Connecting { own: Kind::Invite, .. } => "Connecting".into(),
         CallState::Connecting { own: Kind::Reply, .. } => "Waiting for the other side".into(),
+        CallState::Lobby { own: Kind::Invite, .. } => format!("{name} wants to join"),
+        CallState::Lobby { own: Kind::Reply, .. } => "Waiting to be let in".into(),
         CallState::InCall { .. } => format!("In a call with {name}"),
         CallState::Reconnecting { .. } => format!("Reconnecting to {name}"),
         CallState::Ended(_) => "Call ended".into(),
@@ -55,6 +74,18 @@ pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'stat
         EndReason::NoCode => (
             "No code could be made",
             "This computer could not open a network connection. Check the network, then try again.".into(),
+        ),
+        EndReason::Busy => (
+            "They are already in a call",
+            "Somebody else has come in with the same invite. Ask for a new invite, or try again later.".into(),
+        ),
+        EndReason::Withdrawn => (
+            "This invite is over",
+            "It was taken back, or its call has ended. Ask for a new one.".into(),
+        ),
+        EndReason::Refused => (
+            "They did not let you in",
+            "Ask them in the chat where you got the invite, then join again.".into(),
         ),
     }
 }

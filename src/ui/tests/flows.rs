@@ -21,6 +21,7 @@ use std::time::Duration;
 /// What the engine was asked, in short.
 pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
+        Command::Admit(admit) => format!("admit {admit}"),
         Command::StartCall => "start".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),
@@ -56,7 +57,7 @@ fn start_a_call_and_paste_the_reply() {
     assert_eq!(asked(&mut rig), ["paste the reply"]);
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Invite, since });
-    assert!(rig.shows("Both codes are here"));
+    assert!(rig.shows("They are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
 }
@@ -122,6 +123,10 @@ fn join_a_call_and_send_the_reply() {
     rig.say(Event::Code(Box::new(reply.clone())));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    // Most often nobody needs the reply.
+    assert!(rig.shows("Trying to reach them…") && !rig.shows("Send your reply back"));
+    assert_ne!(rig.clipboard.text(), reply.text.0);
+    rig.wait(crate::ui::screens::exchange::REPLY_AFTER);
     assert_eq!(rig.clipboard.text(), reply.text.0);
     assert!(rig.shows("Send your reply back and keep this window open"));
 }
