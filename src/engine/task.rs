@@ -2,6 +2,7 @@
 //! the only one to change the state of the call.
 
 mod fresh;
+mod page;
 mod tell;
 
 use super::peer::{RemoteEnd, accept, own_code};
@@ -100,6 +101,7 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    page: Option<page::Page>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -128,6 +130,7 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            page: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -157,6 +160,9 @@ impl Task {
                 Some(event) = self.net_inbox.recv() => self.handle_net(event).await,
                 Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
                     self.handle_fresh(event).await;
+                }
+                Some(event) = page::next_of(&mut self.page), if self.page.is_some() => {
+                    self.handle_page(event).await;
                 }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
@@ -199,10 +205,14 @@ impl Task {
         if state != before {
             self.face.tell(Event::Call(state));
         }
+        if state.in_call() {
+            self.drop_page();
+        }
     }
 
     fn close(&mut self) {
         self.drop_fresh();
+        self.drop_page();
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
@@ -280,6 +290,7 @@ impl Task {
                     self.make(None);
                 }
             }
+            Command::ServePage(port) => self.serve_page(port).await,
             Command::JoinCall(text) => self.join(&text.0),
             Command::Paste(text) => self.paste(&text.0).await,
             Command::MuteMicrophone(muted) => {

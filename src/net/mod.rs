@@ -16,6 +16,7 @@ mod control;
 mod intercept;
 mod media;
 mod monitor;
+mod page;
 mod peer;
 mod roam;
 mod runtime;
@@ -26,6 +27,7 @@ mod sockets;
 mod tests;
 mod watch;
 
+pub use page::{PageEvent, PageServer};
 pub use peer::Peer;
 
 use crate::ports::SenderReport;
@@ -61,6 +63,8 @@ pub enum NetError {
     MessageTooLong,
     #[error("The other side does not take messages fast enough.")]
     ControlFull,
+    #[error("The page for phones and browsers cannot be served: {0}.")]
+    Page(String),
     #[error("The connection could not be set up: {0}")]
     Internal(String),
 }

@@ -2,7 +2,7 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
+use crate::engine::{Event, OwnCode, PageLink, PictureHandle, Quality, RemotePeer};
 use crate::invite::Kind;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{PeerStats, Stats};
@@ -38,6 +38,8 @@ impl DeviceStatus {
 pub struct Model {
     pub call: CallState,
     pub code: Option<OwnCode>,
+    /// The page for phones, while it is served: the invite goes there, and nobody copies it.
+    pub page: Option<PageLink>,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
     /// Candidates that were pasted one by one and taken.
@@ -67,6 +69,7 @@ impl Default for Model {
         Self {
             call: CallState::Idle,
             code: None,
+            page: None,
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
@@ -149,6 +152,11 @@ impl Model {
     pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
             Event::Call(state) => self.enter(state, now),
+            Event::Page(page) => {
+                self.page = page;
+                Vec::new()
+            }
+            Event::Code(_) if self.page.is_some() => Vec::new(),
             Event::Code(code) => {
                 let first = self.code.is_none();
                 self.code = Some(*code);

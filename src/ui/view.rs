@@ -218,6 +218,7 @@ impl View {
 #[derive(Clone, Debug)]
 pub enum Act {
     StartCall,
+    InvitePhone,
     OpenJoin,
     /// Read the clipboard.
     Read(Purpose),

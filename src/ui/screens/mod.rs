@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod help;
 pub mod lobby;
 mod own_picture;
+pub mod phone;
 pub mod rescue;
 pub mod servers;
 pub mod settings;

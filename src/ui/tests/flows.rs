@@ -1,9 +1,9 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, own_code, plain};
+use super::rig::{Rig, Setup, own_code, page, plain};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, Refusal, RemotePeer};
+use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::settings::{NoiseSuppression, Settings, Theme};
@@ -19,6 +19,7 @@ use std::time::Duration;
 fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
         Command::StartCall => "start".into(),
+        Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),
         Command::MuteMicrophone(on) => format!("mute {on}"),
@@ -53,6 +54,24 @@ fn start_a_call_and_paste_the_reply() {
     assert!(rig.shows("Both codes are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
+}
+
+#[test]
+fn a_phone_is_invited_by_an_address_and_nothing_is_copied() {
+    let mut rig = Rig::new();
+    rig.clipboard.put("mine");
+    rig.click("Invite a phone or browser nearby");
+    assert_eq!(asked(&mut rig), ["page"]);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(page(PageGuest::Awaited))));
+    rig.invite_out();
+    assert!(rig.shows("QR code of the page’s address") && rig.shows("https://192.168.1.7:8443"));
+    assert_eq!(rig.clipboard.text(), "mine");
+    assert!(rig.shows("Waiting for somebody to open the page."));
+    rig.say(Event::Page(Some(page(PageGuest::Looking))));
+    assert!(rig.shows("The page is open on another device."));
+    rig.click("Cancel");
+    assert_eq!(asked(&mut rig), ["hang up"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A window with everything around it in a test's hands: engine, clipboard, clock, pictures.
 
-use crate::engine::{Command, Engine, Event, OwnCode, PictureHandle, RemotePeer};
+use crate::engine::{Command, Engine, Event, OwnCode, PageGuest, PageLink, PictureHandle, RemotePeer};
 use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
@@ -265,6 +265,11 @@ pub fn own_code(kind: Kind, seed: u32) -> OwnCode {
         text: Redacted(text),
         candidates: invite::candidates(&description).into_iter().map(Redacted).collect(),
     }
+}
+
+/// The page for phones, served.
+pub fn page(guest: PageGuest) -> PageLink {
+    PageLink { links: vec![Redacted("https://192.168.1.7:8443/AbCdEfGhIjKlMnOpQrStUv/".into())], guest }
 }
 
 /// A picture of one colour.

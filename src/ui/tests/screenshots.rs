@@ -4,7 +4,7 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, PageGuest, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{
@@ -25,6 +25,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
+    ("phone", phone),
     ("join", join),
     ("reply", reply),
     ("call", call),
@@ -106,6 +107,13 @@ fn invite_wrong(rig: &mut Rig) {
 fn invite_details(rig: &mut Rig) {
     invite(rig);
     rig.click("Details");
+}
+
+fn phone(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(super::rig::page(PageGuest::Looking))));
+    rig.enter(CallState::WaitingForReply);
 }
 
 fn join(rig: &mut Rig) {
