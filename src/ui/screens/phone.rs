@@ -9,8 +9,9 @@ use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Button, Look};
 use eframe::egui::{self, Color32, Frame, Margin, Rect, RichText, Ui, vec2};
 
-/// Side of the code on the screen, its white border included.
-const CODE: f32 = 300.0;
+/// Side of the code on the screen, its white border included: in a large window and in a small one.
+const CODE: [f32; 2] = [300.0, 216.0];
+const WORDS: f32 = 460.0;
 /// White modules round a QR code (ISO/IEC 18004, 6.3.8).
 const QUIET_ZONE: usize = 4;
 
@@ -31,24 +32,19 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                 scene.act(Act::Cancel);
             }
         });
-        let width = if roomy { CODE + 48.0 + 460.0 } else { 480.0 };
-        centered(ui, width, |ui| {
-            if roomy {
-                ui.horizontal_top(|ui| {
-                    ui.spacing_mut().item_spacing.x = 0.0;
-                    code(ui, scene);
-                    ui.add_space(48.0);
-                    ui.vertical(|ui| {
-                        ui.set_width(460.0);
-                        ui.spacing_mut().item_spacing.x = 8.0;
-                        words(ui, scene, 28.0);
-                    });
+        let (side, gap, size) = if roomy { (CODE[0], 48.0, 28.0) } else { (CODE[1], 24.0, 22.0) };
+        let width = (ui.available_width() - side - gap).min(WORDS);
+        centered(ui, side + gap + width, |ui| {
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = 0.0;
+                code(ui, scene, side);
+                ui.add_space(gap);
+                ui.vertical(|ui| {
+                    ui.set_width(width);
+                    ui.spacing_mut().item_spacing.x = 8.0;
+                    words(ui, scene, size);
                 });
-            } else {
-                words(ui, scene, 22.0);
-                ui.add_space(16.0);
-                code(ui, scene);
-            }
+            });
         });
     });
 }
@@ -98,8 +94,8 @@ fn progress(scene: &Scene<'_>) -> &'static str {
 }
 
 /// The address as a QR code: black on white in both themes, as scanners want it.
-fn code(ui: &mut Ui, scene: &Scene<'_>) {
-    let (rect, response) = ui.allocate_exact_size(vec2(CODE, CODE), egui::Sense::hover());
+fn code(ui: &mut Ui, scene: &Scene<'_>, size: f32) {
+    let (rect, response) = ui.allocate_exact_size(vec2(size, size), egui::Sense::hover());
     let name = "QR code of the page’s address";
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name));
     ui.painter().rect_filled(rect, theme::RADIUS, Color32::WHITE);
@@ -110,7 +106,7 @@ fn code(ui: &mut Ui, scene: &Scene<'_>) {
     let modules = code.width();
     // Whole pixels: no module is wider than its neighbour.
     let pixels = ui.ctx().pixels_per_point();
-    let side = (CODE * pixels / (modules + 2 * QUIET_ZONE) as f32).floor() / pixels;
+    let side = (size * pixels / (modules + 2 * QUIET_ZONE) as f32).floor() / pixels;
     let corner = rect.center() - egui::Vec2::splat(side * modules as f32 / 2.0);
     let corner = (corner.to_vec2() * pixels).round() / pixels;
     let painter = ui.painter();
