@@ -47,6 +47,12 @@ pub enum Verb {
         /// The invite; without it, it is read from stdin
         code: Option<String>,
     },
+    /// Serve the page for phones and browsers in this network: print its address on stdout, stay in the call
+    Page {
+        /// The port to listen on; else 8443, or any that is free
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
     /// Read any code on stdin and print it again, compact
     Code {
         /// Print base64 of the JSON {type,sdp}

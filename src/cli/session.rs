@@ -2,6 +2,8 @@
 //! stdin and the time, and is drained of [`Output`]s.
 #![deny(clippy::disallowed_methods)]
 
+mod page;
+
 use super::Exit;
 use super::args::Format;
 use crate::device::{DeviceError, DeviceKind};
@@ -21,6 +23,8 @@ pub enum Task {
     Call,
     /// The invite, if it was on the command line.
     Answer(Option<String>),
+    /// Let a browser in this network join, on this port.
+    Page(Option<u16>),
 }
 
 /// What the shell has to do.
@@ -47,6 +51,7 @@ pub struct Wishes {
 
 pub struct Session {
     wishes: Wishes,
+    page: page::Page,
     phase: Phase,
     outputs: VecDeque<Output>,
     /// The start of a code whose rest may come.
@@ -93,6 +98,7 @@ impl Session {
     pub fn new(task: Task, wishes: Wishes) -> Self {
         let mut session = Self {
             wishes,
+            page: page::Page::default(),
             phase: Phase::AwaitingInvite,
             outputs: VecDeque::new(),
             partial: String::new(),
@@ -112,6 +118,7 @@ impl Session {
                 session.phase = Phase::Running(CallState::Idle);
                 session.send(Command::StartCall);
             }
+            Task::Page(port) => session.serve_page(port),
             Task::Answer(None) => session.say("Paste the invite you were sent, then press Enter."),
             Task::Answer(Some(code)) => session.take_invite(&code),
         }
@@ -218,6 +225,7 @@ impl Session {
     pub fn handle_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Call(state) => self.handle_state(now, state),
+            Event::Page(link) => self.handle_page(now, link),
             Event::Code(code) => self.handle_code(*code),
             Event::Refused(refusal) => {
                 self.pasting = false;
@@ -291,7 +299,7 @@ impl Session {
                 self.say("No invite came: the input has ended.");
                 self.end(Exit::BadInput);
             }
-            Phase::Running(CallState::WaitingForReply) => {
+            Phase::Running(CallState::WaitingForReply) if !self.page.is_wanted() => {
                 self.say("No reply came: the input has ended.");
                 self.leave(now, Exit::BadInput);
             }
@@ -300,6 +308,9 @@ impl Session {
     }
 
     fn handle_code(&mut self, code: OwnCode) {
+        if self.page.is_wanted() && !matches!(self.phase, Phase::Running(CallState::Reconnecting { .. })) {
+            return;
+        }
         let text = match self.wishes.format {
             Format::Compact => code.text,
             Format::Full => code.full,

@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 pub enum Command {
     /// Make an invite.
     StartCall,
+    /// Make an invite and hand it, with the page for browsers, to whoever opens an address in this network. `None`: the
+    /// usual port, or any.
+    ServePage(Option<u16>),
     /// Take the other side's invite and make a reply. The text is as it was pasted.
     JoinCall(Redacted<String>),
     /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
@@ -116,6 +119,26 @@ pub enum Trouble {
     Failed(Diagnosis),
 }
 
+/// The page for phones and browsers, while it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageLink {
+    /// Where it is: one for each address of this computer, the likeliest first. Whoever has one can join.
+    pub links: Vec<Redacted<String>>,
+    pub guest: PageGuest,
+}
+
+/// How far whoever opened the page has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageGuest {
+    /// Nobody yet.
+    #[default]
+    Awaited,
+    /// The page is open on some device.
+    Looking,
+    /// They have pressed *Join*.
+    Joining,
+}
+
 /// What the engine tells its face.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -123,6 +146,8 @@ pub enum Event {
     /// Our code is ready (and again if it grew, and a fresh one while a call has no path).
     Code(Box<OwnCode>),
     Refused(Refusal),
+    /// The page for phones is served, or its guest has come further; `None`: no longer.
+    Page(Option<PageLink>),
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),

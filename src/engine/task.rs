@@ -5,6 +5,7 @@ mod door;
 mod fresh;
 mod nearby;
 mod network;
+mod page;
 mod tell;
 mod trust;
 
@@ -111,6 +112,7 @@ struct Task {
     network: Network,
     /// The connection whose place a new one for the same invite will take.
     retired: Option<RemoteEnd>,
+    page: Option<page::Page>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -144,6 +146,7 @@ impl Task {
             fresh: None,
             network: Network::new(),
             retired: None,
+            page: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -182,6 +185,9 @@ impl Task {
                     self.handle_fresh(event).await;
                 }
                 heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
+                Some(event) = page::next_of(&mut self.page), if self.page.is_some() => {
+                    self.handle_page(event).await;
+                }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 Some(word) = self.network.next() => self.handle_word(word),
@@ -228,6 +234,9 @@ impl Task {
             self.face.tell(Event::Call(state));
             self.nearby_state(state);
         }
+        if state.in_call() {
+            self.drop_page();
+        }
     }
 
     fn close(&mut self) {
@@ -235,6 +244,7 @@ impl Task {
         if let Some(retired) = self.retired.take() {
             self.closing.spawn(retired.let_go());
         }
+        self.drop_page();
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
@@ -325,6 +335,7 @@ impl Task {
             Command::Nearby(on) => self.show_nearby(on),
             Command::CallNearby(id) => self.call_nearby(&id),
             Command::AnswerRing(accept) => self.answer_ring(accept),
+            Command::ServePage(port) => self.serve_page(port).await,
             Command::JoinCall(text) => self.join(&text.0),
             Command::Paste(text) => self.paste(&text.0).await,
             Command::MuteMicrophone(muted) => {

@@ -23,6 +23,7 @@
 
 use super::InviteError;
 use super::candidate::{Candidate, CandidateKind, Protocol};
+use super::foreign::{self, Browser};
 use super::secret::{Guest, Secret};
 use super::template::{Essence, Maker};
 use base64::Engine as _;
@@ -45,6 +46,12 @@ const MOST: usize = FIXED + MAX_CANDIDATES * 19 + CHECKSUM;
 const NONCES: u16 = 1 << 11;
 /// Places in a text where a code might begin that are looked at.
 const MAX_STARTS: usize = 64;
+
+/// Whose code it is.
+pub enum Found {
+    Ours(Essence),
+    Browser(Browser),
+}
 
 /// The code; `None` if a candidate has no compact form.
 pub fn encode(essence: &Essence) -> Option<String> {
@@ -85,7 +92,7 @@ pub(super) fn encode_version(essence: &Essence, version: u8) -> Option<String> {
 }
 
 /// The first code in a text, whatever stands round it and however it is broken up. `None`: there is none.
-pub fn find(text: &str) -> Option<Result<Essence, InviteError>> {
+pub fn find(text: &str) -> Option<Result<Found, InviteError>> {
     let plain = find_in(text);
     if matches!(plain, Some(Ok(_))) {
         return plain;
@@ -95,7 +102,7 @@ pub fn find(text: &str) -> Option<Result<Essence, InviteError>> {
     if stripped == text { plain } else { find_in(&stripped).filter(Result::is_ok).or(plain) }
 }
 
-fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
+fn find_in(text: &str) -> Option<Result<Found, InviteError>> {
     // Every letter and digit, and whether something else stands before it.
     let mut digits: Vec<(u8, bool)> = Vec::with_capacity(text.len());
     let mut broken = true;
@@ -112,7 +119,7 @@ fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
     let mut reason = None;
     for start in (0..digits.len()).filter(is_start).take(MAX_STARTS) {
         match decode_from(&digits[start + PREFIX.len()..]) {
-            Ok(essence) => return Some(Ok(essence)),
+            Ok(found) => return Some(Ok(found)),
             // Text that only begins like a code must not hide the code behind it.
             Err(error) => reason = reason.or(Some(error)),
         }
@@ -121,7 +128,7 @@ fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
 }
 
 /// `digits` starts behind the prefix and runs to the end of the text; the code ends at one of the breaks.
-fn decode_from(digits: &[(u8, bool)]) -> Result<Essence, InviteError> {
+fn decode_from(digits: &[(u8, bool)]) -> Result<Found, InviteError> {
     let longest = MOST.div_ceil(3) * 4;
     let ends =
         (1..=digits.len().min(longest)).filter(|end| digits.get(*end).is_none_or(|(_, broken)| *broken));
@@ -140,11 +147,15 @@ fn decode_from(digits: &[(u8, bool)]) -> Result<Essence, InviteError> {
 }
 
 /// `None`: the checksum does not fit.
-fn decode(mut bytes: Vec<u8>) -> Option<Result<Essence, InviteError>> {
+fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
     whiten(&mut bytes);
     let (content, checksum) = bytes.split_last_chunk::<CHECKSUM>()?;
     if crc32fast::hash(content) != u32::from_be_bytes(*checksum) {
         return None;
+    }
+    if content[0] >> 5 == foreign::VERSION {
+        let browser = foreign::decode(content[0] >> 3 & 0b11, &content[HEAD..]);
+        return Some(browser.map(Found::Browser).ok_or(InviteError::NewerVersion));
     }
     if content[0] >> 5 != VERSION {
         return Some(Err(InviteError::NewerVersion));
@@ -161,7 +172,7 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Essence, InviteError>> {
         let Some(candidate) = read_candidate(&mut rest) else { return Some(Err(InviteError::NewerVersion)) };
         candidates.push(candidate);
     }
-    Some(Ok(Essence { maker, fingerprint, candidates }))
+    Some(Ok(Found::Ours(Essence { maker, fingerprint, candidates })))
 }
 
 fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {
@@ -185,7 +196,7 @@ fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {
     Some(())
 }
 
-fn read_candidate(from: &mut &[u8]) -> Option<Candidate> {
+pub(super) fn read_candidate(from: &mut &[u8]) -> Option<Candidate> {
     let [head] = *take::<1>(from)?;
     let kind = match head >> 6 {
         0 => CandidateKind::Host,
@@ -222,7 +233,7 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     well_formed.then(|| u128::from_str_radix(&hex, 16).ok().map(u128::to_be_bytes))?
 }
 
-fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+pub(super) fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (head, rest) = from.split_first_chunk::<N>()?;
     *from = rest;
     Some(head)

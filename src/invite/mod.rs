@@ -19,6 +19,7 @@ mod candidate;
 mod compact;
 mod doorbell;
 mod error;
+mod foreign;
 mod sdp;
 mod secret;
 pub mod stun;
@@ -121,8 +122,15 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
         return Err(InviteError::Empty);
     }
     let compact = match compact::find(&tidy) {
-        Some(Ok(essence)) if essence.candidates.is_empty() => return Err(InviteError::NoCandidates),
-        Some(Ok(essence)) => return Ok(Pasted::Description(template::expand(&essence))),
+        Some(Ok(compact::Found::Ours(essence))) if !essence.candidates.is_empty() => {
+            return Ok(Pasted::Description(template::expand(&essence)));
+        }
+        Some(Ok(compact::Found::Browser(browser))) if !browser.candidates.is_empty() => {
+            let description = foreign::expand(&browser);
+            sdp::check(&description.sdp.0, Some(description.kind))?;
+            return Ok(Pasted::Description(description));
+        }
+        Some(Ok(_)) => return Err(InviteError::NoCandidates),
         Some(Err(error)) => Some(error),
         None => None,
     };

@@ -181,7 +181,7 @@ fn transport(setup: &str, mid: u32, identity: &Identity) -> String {
     format!("c=IN IP4 0.0.0.0\na=setup:{setup}\na=mid:{mid}\na=ice-ufrag:{ufrag}\na=ice-pwd:{password}\n")
 }
 
-fn source(ssrc: u32, label: &str) -> String {
+pub(super) fn source(ssrc: u32, label: &str) -> String {
     format!(
         "a=ssrc:{ssrc} cname:twocan\na=ssrc:{ssrc} msid:twocan {label}\na=ssrc:{ssrc} mslabel:twocan\n\
          a=ssrc:{ssrc} label:{label}\n"
@@ -232,7 +232,7 @@ fn control(setup: &str, identity: &Identity) -> String {
 }
 
 /// Foundation and priority follow from kind and place.
-fn candidate_line(index: usize, candidate: &Candidate) -> String {
+pub(super) fn candidate_line(index: usize, candidate: &Candidate) -> String {
     let preference = match candidate.kind {
         CandidateKind::Host => HOST_PREFERENCE,
         CandidateKind::PeerReflexive | CandidateKind::ServerReflexive => REFLEXIVE_PREFERENCE,
@@ -252,7 +252,7 @@ fn candidate_line(index: usize, candidate: &Candidate) -> String {
     )
 }
 
-fn to_hex(fingerprint: &[u8]) -> String {
+pub(super) fn to_hex(fingerprint: &[u8]) -> String {
     fingerprint.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 

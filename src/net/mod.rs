@@ -25,6 +25,7 @@ mod media;
 mod monitor;
 pub mod nat;
 pub mod nearby;
+mod page;
 mod peer;
 pub mod relay;
 mod roam;
@@ -44,6 +45,7 @@ pub use endpoint::Endpoint;
 pub use keeper::Reach;
 pub use keys::Keys;
 pub use mapping::PortMapping;
+pub use page::{PageEvent, PageServer};
 pub use peer::Peer;
 pub use server::{ServerUrl, Transport};
 
@@ -102,6 +104,8 @@ pub enum NetError {
     MessageTooLong,
     #[error("The other side does not take messages fast enough.")]
     ControlFull,
+    #[error("The page for phones and browsers cannot be served: {0}.")]
+    Page(String),
     #[error("The connection could not be set up: {0}")]
     Internal(String),
 }

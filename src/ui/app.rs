@@ -272,6 +272,10 @@ impl App {
                 self.forget_paste();
                 self.engine.send(Command::AnswerRing(accept));
             }
+            Act::InvitePhone => {
+                self.forget_paste();
+                self.engine.send(Command::ServePage(None));
+            }
             Act::OpenJoin => {
                 self.forget_paste();
                 self.view.joining = true;
@@ -430,6 +434,7 @@ impl App {
         let ground = theme::palette(ui).ground;
         egui::CentralPanel::default().frame(egui::Frame::new().fill(ground)).show(ui, |ui| match screen {
             Screen::Lobby => screens::lobby::show(ui, &mut scene),
+            Screen::Exchange if scene.model.page.is_some() => screens::phone::show(ui, &mut scene),
             Screen::Exchange => screens::exchange::show(ui, &mut scene),
             Screen::Call => screens::call::show(ui, &mut scene),
             Screen::Ended => screens::ended::show(ui, &mut scene),

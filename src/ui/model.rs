@@ -2,7 +2,7 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, OwnCode, PictureHandle, Quality, RemotePeer, Trouble};
+use crate::engine::{Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Quality, RemotePeer, Trouble};
 use crate::invite::Kind;
 use crate::net::Reach;
 use crate::room::call::{CallState, EndReason, Rescue};
@@ -44,6 +44,8 @@ pub struct Model {
     /// Since when it is out, and whether it leads here.
     pub code_since: Option<Instant>,
     pub reach: Reach,
+    /// The page for phones, while it is served: the invite goes there, and nobody copies it.
+    pub page: Option<PageLink>,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
     /// Candidates that were pasted one by one and taken.
@@ -85,6 +87,7 @@ impl Default for Model {
             code: None,
             code_since: None,
             reach: Reach::default(),
+            page: None,
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
@@ -212,6 +215,11 @@ impl Model {
     pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
             Event::Call(state) => self.enter(state, now),
+            Event::Page(page) => {
+                self.page = page;
+                Vec::new()
+            }
+            Event::Code(_) if self.page.is_some() => Vec::new(),
             Event::Code(code) => {
                 let first = self.code.is_none();
                 let changed = self.code.as_ref().is_some_and(|old| old.text != code.text);

@@ -238,6 +238,7 @@ impl View {
 #[derive(Clone, Debug)]
 pub enum Act {
     StartCall,
+    InvitePhone,
     OpenJoin,
     /// Call somebody nearby, by the id.
     CallNearby(String),

@@ -118,6 +118,10 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if join.width(width).hint("Join a call (J)").show(ui).clicked() {
         scene.act(Act::OpenJoin);
     }
+    let phone = Button::new(Look::Quiet, "Invite a phone or browser nearby").icon(icons::PIP);
+    if phone.width(width).hint("For somebody in the same network, without the app").show(ui).clicked() {
+        scene.act(Act::InvitePhone);
+    }
     if let Some(refusal) = &scene.model.refusal {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);

@@ -9,6 +9,7 @@ pub mod help;
 pub mod lobby;
 mod nearby;
 mod own_picture;
+pub mod phone;
 pub mod rescue;
 pub mod servers;
 pub mod settings;

@@ -1,9 +1,9 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, four_words, own_code, plain};
+use super::rig::{Rig, Setup, four_words, own_code, page, plain};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, Refusal, RemotePeer, Trouble};
+use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
@@ -23,6 +23,7 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
         Command::Admit(admit) => format!("admit {admit}"),
         Command::StartCall => "start".into(),
+        Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),
         Command::MuteMicrophone(on) => format!("mute {on}"),
@@ -92,6 +93,24 @@ fn words_are_compared_and_remembered_for_the_call() {
     rig.click("They differ");
     assert!(rig.shows("Words differ") && rig.shows("Somebody may be between you"));
     rig.click("Hang up now");
+    assert_eq!(asked(&mut rig), ["hang up"]);
+}
+
+#[test]
+fn a_phone_is_invited_by_an_address_and_nothing_is_copied() {
+    let mut rig = Rig::new();
+    rig.clipboard.put("mine");
+    rig.click("Invite a phone or browser nearby");
+    assert_eq!(asked(&mut rig), ["page"]);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(page(PageGuest::Awaited))));
+    rig.invite_out();
+    assert!(rig.shows("QR code of the page’s address") && rig.shows("https://192.168.1.7:8443"));
+    assert_eq!(rig.clipboard.text(), "mine");
+    assert!(rig.shows("Waiting for somebody to open the page."));
+    rig.say(Event::Page(Some(page(PageGuest::Looking))));
+    assert!(rig.shows("The page is open on another device."));
+    rig.click("Cancel");
     assert_eq!(asked(&mut rig), ["hang up"]);
 }
 

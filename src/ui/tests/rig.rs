@@ -1,6 +1,6 @@
 //! A window with everything around it in a test's hands: engine, clipboard, clock, pictures.
 
-use crate::engine::{Command, Engine, Event, OwnCode, PictureHandle, RemotePeer};
+use crate::engine::{Command, Engine, Event, OwnCode, PageGuest, PageLink, PictureHandle, RemotePeer};
 use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
@@ -299,6 +299,11 @@ pub fn four_words() -> Event {
     let answer = host.poll().and_then(|message| guest.handle(&message));
     answer.and_then(|message| host.handle(&message));
     Event::Trust(host.comparison())
+}
+
+/// The page for phones, served.
+pub fn page(guest: PageGuest) -> PageLink {
+    PageLink { links: vec![Redacted("https://192.168.1.7:8443/AbCdEfGhIjKlMnOpQrStUv/".into())], guest }
 }
 
 /// A picture of one colour.

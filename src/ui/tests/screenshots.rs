@@ -4,7 +4,7 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, Quality, Refusal, RemotePeer, Trouble};
+use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
@@ -31,6 +31,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
+    ("phone", phone),
     ("join", join),
     ("reply", reply),
     ("reply-stuck", reply_stuck),
@@ -153,6 +154,13 @@ fn invite_wrong(rig: &mut Rig) {
 fn invite_details(rig: &mut Rig) {
     invite(rig);
     rig.click("Details");
+}
+
+fn phone(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(super::rig::page(PageGuest::Looking))));
+    rig.enter(CallState::WaitingForReply);
 }
 
 fn join(rig: &mut Rig) {
