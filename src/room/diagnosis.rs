@@ -276,7 +276,7 @@ impl Diagnosis {
                 "A guest Wi-Fi keeps its devices apart: join the same ordinary network, or add a relay (TURN server)."
             }
             Step::BothSymmetric | Step::OursSymmetric | Step::TheirsSymmetric => {
-                "Add a relay (TURN server) in the settings of either side, or use another network on one side."
+                "Add a relay (TURN server) in the settings of either side, or use another network."
             }
             Step::TheyNeverTried => "Ask them to keep the window open, then exchange new codes.",
         }
