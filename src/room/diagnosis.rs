@@ -276,7 +276,7 @@ impl Diagnosis {
                 "A guest Wi-Fi keeps its devices apart: join the same ordinary network, or add a relay (TURN server)."
             }
             Step::BothSymmetric | Step::OursSymmetric | Step::TheirsSymmetric => {
-                "Add a relay (TURN server) in the settings of either side, or use another network on one side."
+                "Add a relay (TURN server) in the settings of either side, or use another network."
             }
             Step::TheyNeverTried => "Ask them to keep the window open, then exchange new codes.",
         }
@@ -293,6 +293,9 @@ impl fmt::Display for Diagnosis {
 mod tests {
     use super::*;
     use Nat::{NoAnswer, NotAsked, Public, Translated, UdpBlocked};
+
+    /// What is different from [`facts`].
+    type Change = fn(&mut Facts);
 
     const EASY: Nat = Translated(Mapping::EndpointIndependent);
     const HARD: Nat = Translated(Mapping::EndpointDependent);
@@ -391,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_counts_for_more_than_what_is_supposed() {
-        let table: [(fn(&mut Facts), Step); 4] = [
+        let table: [(Change, Step); 4] = [
             (|f| (f.nat, f.traffic.answers_in) = (HARD, 3), Step::Handshake),
             (|f| (f.nat, f.traffic.checks_in) = (HARD, 3), Step::OneWay),
             (|f| (f.relay, f.traffic.checks_in) = (Relay::Refused, 3), Step::RelayRefused),
@@ -417,7 +420,7 @@ mod tests {
     fn only_what_is_nearly_certain_is_told_before_anybody_tried() {
         let nothing = || Traffic::default();
         for (change, step) in [
-            ((|f| f.nat = UdpBlocked) as fn(&mut Facts), Some(Step::UdpBlocked)),
+            ((|f| f.nat = UdpBlocked) as Change, Some(Step::UdpBlocked)),
             (|f| f.nat = NoAnswer, Some(Step::NoInternet)),
             (|f| (f.nat, f.theirs) = (HARD, strict()), Some(Step::BothSymmetric)),
             (|f| f.relay = Relay::Refused, Some(Step::RelayRefused)),
