@@ -317,8 +317,7 @@ impl Peer {
         let line = config.endpoint.line(&identity.ufrag, &identity.password.0, admits, events.clone());
         let runtime = Arc::new(DriverRuntime::new(line, address::relays(&servers.ice), calling));
         runtime.streams.open(servers.streams);
-        let stun_servers =
-            if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
+        let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let settings = |mdns| settings(mdns, checks, identity);
         let connection = build(config, addresses, servers.ice, settings, keys, handler).await?;

@@ -216,6 +216,7 @@ impl Task {
             CallState::Gathering(_)
             | CallState::WaitingForReply
             | CallState::Connecting { .. }
+            | CallState::Lobby { .. }
             | CallState::Reconnecting { .. } => false,
         };
         if over && !matches!(self.neighbours.with, With::Nobody) {

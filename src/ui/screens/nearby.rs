@@ -83,9 +83,11 @@ pub fn calling(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
     let own = match scene.model.call {
         CallState::Gathering(kind) | CallState::Connecting { own: kind, .. } => kind,
         CallState::WaitingForReply => Kind::Invite,
-        CallState::Idle | CallState::InCall { .. } | CallState::Reconnecting { .. } | CallState::Ended(_) => {
-            return false;
-        }
+        CallState::Idle
+        | CallState::Lobby { .. }
+        | CallState::InCall { .. }
+        | CallState::Reconnecting { .. }
+        | CallState::Ended(_) => return false,
     };
     let (title, sentence) = match (own, scene.model.call) {
         (Kind::Invite, CallState::Connecting { .. }) => (format!("Calling {name}"), "Answered. Connecting…"),
