@@ -500,6 +500,9 @@ fn lips_and_voice_stay_together_on_uneven_ways() {
         let way = format!("picture {picture_ms} ms, sound {sound_ms} ms, jitter {jitter_ms} ms, loss {loss}");
         println!("{way}: skew {mean:.0} ms in the mean, 95 % within {p95:.0} ms");
         // ITU-R BT.1359: seen from 45 ms of lead and 125 ms of lag on.
-        assert!(p95 <= 40.0, "{way}: 95 % of the pictures within {p95:.0} ms of their sound, mean {mean:.0} ms");
+        assert!(
+            p95 <= 40.0,
+            "{way}: 95 % of the pictures within {p95:.0} ms of their sound, mean {mean:.0} ms"
+        );
     }
 }

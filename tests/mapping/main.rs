@@ -15,7 +15,7 @@
 mod support;
 
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use support::{Lines, Running, Scratch, alone, find_program, skip, wait_for};
@@ -70,7 +70,7 @@ impl Drop for Lab {
 
 impl Lab {
     /// `ways`: what the router speaks.
-    fn new(scratch: &Scratch, program: &PathBuf, ways: &str) -> Option<Self> {
+    fn new(scratch: &Scratch, program: &Path, ways: &str) -> Option<Self> {
         let mut lab = Self { name: format!("twocan-map-{}", std::process::id()), _router: None };
         let made = Command::new("sh").args(["-c", WAYS]).env("lab", &lab.name).stderr(Stdio::null()).status();
         if !made.is_ok_and(|made| made.success()) {
