@@ -12,6 +12,9 @@ use twocan::cli;
 /// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL.
 /// webrtc tells of each server that does not answer; what that means for a call is told in words.
 const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc::peer_connection::transport=off";
+const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off";
+/// Libraries that write addresses into the log; only who names them wants that.
+const QUIET: &str = "portmapper=warn,igd_next=warn,netwatch=warn,hyper_util=warn";
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
 /// `--log`, else `RUST_LOG`, else the default.
 fn log_to_stderr(level: Option<&str>) {
     let environment = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    let filter = level.map_or_else(environment, EnvFilter::new);
+    let filter = level.map_or_else(environment, |level| EnvFilter::new(format!("{QUIET},{level}")));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

@@ -234,8 +234,7 @@ mod tests {
 
     #[test]
     fn one_rings_at_a_time_and_nobody_without_end() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+        let at = |seconds: u64| crate::rtp::test_time::at(seconds * 1000);
         let other = |n| Ipv4Addr::new(192, 168, 1, n);
         let mut gate = Gate::default();
         assert!(gate.ring(at(0), ANN));

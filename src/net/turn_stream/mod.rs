@@ -72,10 +72,11 @@ struct Line {
     at: SocketAddr,
     server: StreamServer,
     /// The socket that has it and the way to its stream, from the first message on.
-    owner: Mutex<Option<(SocketAddr, mpsc::Sender<Box<[u8]>>)>>,
+    owner: Mutex<Option<(SocketAddr, Outbox)>>,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
+type Outbox = mpsc::Sender<Box<[u8]>>;
 type Inbox = mpsc::Sender<(SocketAddr, Box<[u8]>)>;
 
 impl std::fmt::Debug for Streams {

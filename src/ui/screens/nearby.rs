@@ -16,7 +16,8 @@ const CALL_BUTTON: f32 = 96.0;
 /// Who is there, each with a button; nothing where nobody is.
 pub fn list(ui: &mut Ui, scene: &mut Scene<'_>) {
     let people = &scene.model.nearby;
-    if people.is_empty() {
+    // Who rings is one of them, and comes first.
+    if people.is_empty() || scene.model.ring.is_some() {
         return;
     }
     ui.add_space(8.0);
@@ -60,7 +61,7 @@ pub fn ring(ui: &mut Ui, scene: &mut Scene<'_>) {
         ui.set_width(ui.available_width());
         let sentence = format!("{name} is calling");
         ui.add(egui::Label::new(RichText::new(&sentence).font(theme::semibold(17.0))).truncate());
-        widgets::quiet(ui, "From your own network. A name can be anyone\u{2019}s: you will see who it is.");
+        widgets::quiet(ui, "Somebody in your own network who goes by that name.");
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 8.0) / 2.0;
             if Button::new(Look::Primary, "Answer").icon(icons::VIDEO).width(width).show(ui).clicked() {
