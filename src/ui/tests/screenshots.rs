@@ -26,7 +26,9 @@ const SCENES: &[(&str, Scene)] = &[
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
     ("join", join),
-    ("reply", reply),
+    ("calling", reply),
+    ("reply", reply_needed),
+    ("asked", asked),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
@@ -119,6 +121,18 @@ fn reply(rig: &mut Rig) {
     rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Reply, 2))));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
+}
+
+fn reply_needed(rig: &mut Rig) {
+    reply(rig);
+    rig.wait(crate::ui::screens::exchange::REPLY_AFTER);
+}
+
+fn asked(rig: &mut Rig) {
+    invite(rig);
+    let since = rig.now();
+    rig.enter(CallState::Lobby { own: Kind::Invite, since });
+    rig.say(Event::Remote(crate::engine::RemotePeer { name: "Eileen".into(), ..Default::default() }));
 }
 
 fn call(rig: &mut Rig) {
