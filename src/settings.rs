@@ -82,6 +82,8 @@ pub struct Settings {
     pub automatic_gain: bool,
     /// Own picture as in a mirror; the others see it unmirrored.
     pub mirror_self: bool,
+    /// Whoever comes with an invite waits until they are let in.
+    pub ask_first: bool,
     pub width: u32,
     pub height: u32,
     pub fps: u32,
@@ -106,6 +108,7 @@ impl Default for Settings {
             noise_suppression: NoiseSuppression::High,
             automatic_gain: true,
             mirror_self: true,
+            ask_first: false,
             width: 1280,
             height: 720,
             fps: 30,

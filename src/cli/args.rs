@@ -4,6 +4,7 @@
 use super::Exit;
 use crate::device::{CameraChoice, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::engine::EngineSetup;
+use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
 use crate::settings::{IceServer, Settings};
@@ -45,6 +46,12 @@ pub enum Verb {
     Answer {
         /// The invite; without it, it is read from stdin
         code: Option<String>,
+    },
+    /// Serve the page for phones and browsers in this network: print its address on stdout, stay in the call
+    Page {
+        /// The port to listen on; else 8443, or any that is free
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
     },
     /// Read any code on stdin and print it again, compact
     Code {
@@ -300,12 +307,9 @@ impl Args {
                 PortMapping::default()
             },
             max_bitrate: self.max_bitrate(settings),
+            ..NetConfig::default()
         })
     }
-}
-
-pub fn is_turn(url: &str) -> bool {
-    url.starts_with("turn")
 }
 
 /// The first paragraph of clap's message, as one sentence.

@@ -16,7 +16,6 @@ mod demo;
 mod devices;
 mod doctor;
 mod session;
-mod stun;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +63,7 @@ pub fn run(args: &Args) -> Exit {
         Some(Verb::Demo { window: Some(which) }) => demo::window_one(args, *which),
         Some(Verb::Call) => call::run(args, session::Task::Call),
         Some(Verb::Answer { code }) => call::run(args, session::Task::Answer(code.clone())),
+        Some(Verb::Page { port }) => call::run(args, session::Task::Page(*port)),
         Some(Verb::Code { full, json }) => code::run(*full, *json),
         Some(Verb::Devices { json }) => devices::run(*json),
         Some(Verb::Doctor { json }) => doctor::run(args, *json),

@@ -9,6 +9,7 @@ use super::turn_stream::{self, StreamServer};
 use super::{NetConfig, NetError};
 use crate::settings::IceServer;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::RTCIceServer;
 
@@ -34,6 +35,32 @@ pub(super) fn listen_on(config: &NetConfig) -> Result<Vec<SocketAddr>, NetError>
         return Err(NetError::NoNetwork);
     }
     Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+}
+
+/// The addresses that the shared port needs a socket on, for a connection that listens on these.
+pub(super) fn of_port(config: &NetConfig, listen_on: &[SocketAddr]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = listen_on.iter().map(SocketAddr::ip).collect();
+    if addresses.iter().any(IpAddr::is_unspecified) {
+        addresses.extend(present(config).unwrap_or_default());
+    }
+    addresses.retain(|address| !address.is_unspecified());
+    addresses
+}
+
+/// Where the TURN servers are.
+pub(super) fn relays(servers: &[RTCIceServer]) -> Arc<[SocketAddr]> {
+    of_scheme(servers, "turn:").collect()
+}
+
+/// Where the STUN servers are.
+pub(super) fn stun_servers(servers: &[RTCIceServer]) -> Vec<SocketAddr> {
+    of_scheme(servers, "stun:").collect()
+}
+
+fn of_scheme<'a>(servers: &'a [RTCIceServer], scheme: &'a str) -> impl Iterator<Item = SocketAddr> + 'a {
+    let urls = servers.iter().flat_map(|server| &server.urls);
+    let addresses = urls.filter_map(move |url| url.strip_prefix(scheme));
+    addresses.filter_map(|address| address.split('?').next()?.parse().ok())
 }
 
 /// Those of the machine's addresses that a connection with this configuration may use now; `None` if the system does
@@ -167,5 +194,10 @@ mod tests {
         );
         let servers = super::ice_servers(&config, true).await.unwrap();
         assert!(servers.streams.iter().all(|(at, _)| at.is_ipv6()));
+        let turn =
+            RTCIceServer { urls: vec!["turn:[::1]:99?transport=udp".into()], ..RTCIceServer::default() };
+        let relay: SocketAddr = "[::1]:99".parse().unwrap();
+        let stun = RTCIceServer { urls: vec!["stun:127.0.0.1:3478".into()], ..RTCIceServer::default() };
+        assert_eq!(*relays(&[stun, turn]), [relay]);
     }
 }

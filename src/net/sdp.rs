@@ -3,6 +3,7 @@
 
 use super::NetError;
 use super::roam::Keys;
+use crate::room::diagnosis::Ways;
 use std::net::{IpAddr, SocketAddr};
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
@@ -24,8 +25,8 @@ pub(super) struct Shown {
 
 /// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
 /// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
-/// if gathering was not cut short. The line with the secret our credentials come from goes behind `t=`.
-pub(super) fn finish(sdp: &str, shown: Shown, secret: &str) -> String {
+/// if gathering was not cut short. The line with what our credentials come from, if they do, goes behind `t=`.
+pub(super) fn finish(sdp: &str, shown: Shown, mark: Option<&str>) -> String {
     let candidates = shown_candidates(sdp, shown);
     let mut finished = String::with_capacity(sdp.len());
     let mut push = |line: &str| {
@@ -42,11 +43,13 @@ pub(super) fn finish(sdp: &str, shown: Shown, secret: &str) -> String {
             }
             sections += 1;
         }
-        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || line == secret) {
+        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || Some(line) == mark) {
             push(line);
         }
-        if line.starts_with("t=") {
-            push(secret);
+        if line.starts_with("t=")
+            && let Some(mark) = mark
+        {
+            push(mark);
         }
     }
     if sections == 1 {
@@ -178,6 +181,11 @@ pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
     (fields.next()? == "typ").then_some((SocketAddr::new(ip, port), fields.next()?))
 }
 
+/// What a description says of the ways to its maker.
+pub(super) fn ways(sdp: &str) -> Ways {
+    Ways::of(candidate_lines(sdp).filter_map(candidate_address))
+}
+
 /// Every address in a description at which its maker may be.
 pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
     candidate_lines(sdp).filter_map(|line| Some(candidate_address(line)?.0))
@@ -185,15 +193,41 @@ pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
 
 /// The ICE credentials of both ends.
 pub(super) fn keys(local: &str, remote: &str) -> Option<Keys> {
-    let value =
-        |sdp: &str, name: &str| sdp.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
-    let (ufrag, pwd) = ("a=ice-ufrag:", "a=ice-pwd:");
+    let ((local_ufrag, local_pwd), (remote_ufrag, remote_pwd)) = (credentials(local)?, credentials(remote)?);
     Some(Keys {
-        local_ufrag: value(local, ufrag)?,
-        local_pwd: value(local, pwd)?,
-        remote_ufrag: value(remote, ufrag)?,
-        remote_pwd: value(remote, pwd)?,
+        local_ufrag: local_ufrag.into(),
+        local_pwd: local_pwd.into(),
+        remote_ufrag: remote_ufrag.into(),
+        remote_pwd: remote_pwd.into(),
     })
+}
+
+/// ICE user name and password.
+pub(super) fn credentials(sdp: &str) -> Option<(&str, &str)> {
+    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name));
+    Some((value("a=ice-ufrag:")?, value("a=ice-pwd:")?))
+}
+
+/// The description with the addresses that our sockets really have in place of webrtc's names for them.
+pub(super) fn rename(sdp: &str, names: &[(SocketAddr, SocketAddr)]) -> String {
+    let renamed = |line: &str| {
+        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let is_related = fields.get(8).is_some_and(|word| word == "raddr");
+        for at in [4].into_iter().chain(is_related.then_some(9)) {
+            // Between a related address and its port stands a word.
+            let port = if at == 4 { 5 } else { 11 };
+            let told = fields.get(at).zip(fields.get(port));
+            let told =
+                told.and_then(|(ip, port)| Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)));
+            if let Some((_, real)) = names.iter().find(|(name, _)| Some(*name) == told) {
+                fields[at] = real.ip().to_string();
+                fields[port] = real.port().to_string();
+            }
+        }
+        fields.join(" ")
+    };
+    let line = |line: &str| if line.starts_with("a=candidate:") { renamed(line) } else { line.to_owned() };
+    sdp.lines().map(|text| line(text) + "\r\n").collect()
 }
 
 fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
@@ -236,7 +270,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "a=twocan:1 AAAA";
+    const SECRET: Option<&str> = Some("a=twocan:1 AAAA");
     const HOST: &str = "candidate:1 1 udp 2130706431 10.0.0.7 5000 typ host";
 
     fn printed() -> String {
@@ -254,7 +288,7 @@ mod tests {
             let finished = finish(&sdp, Shown::default(), SECRET);
             assert_eq!(finished.matches(HOST).count(), 1);
             assert_eq!(finished.matches("a=candidate:").count(), 2);
-            assert_eq!(finished.matches(&format!("t=0 0\r\n{SECRET}\r\n")).count(), 1);
+            assert_eq!(finished.matches("t=0 0\r\na=twocan:1 AAAA\r\n").count(), 1);
             assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
             assert_eq!(finish(&finished, Shown::default(), SECRET), finished);
         }
@@ -307,6 +341,16 @@ mod tests {
         let sdp = with("203.0.113.7:4000", false);
         let kinds: Vec<_> = candidate_lines(&sdp).filter_map(candidate_kind).collect();
         assert_eq!(kinds, ["host", "srflx", "relay", "srflx"]);
+    }
+
+    #[test]
+    fn sockets_are_called_by_the_addresses_they_have() {
+        let names = [("10.0.0.7:5000".parse().unwrap(), "10.0.0.7:4444".parse().unwrap())];
+        let reflexive = "a=candidate:2 1 udp 9 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
+        let renamed = rename(&format!("{}{reflexive}\r\n", printed()), &names);
+        assert!(renamed.contains("10.0.0.7 4444 typ host") && !renamed.contains("10.0.0.7 5000"));
+        assert!(renamed.contains("203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 4444"));
+        assert_eq!(rename(&printed(), &[]), printed());
     }
 
     #[test]

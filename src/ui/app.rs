@@ -182,6 +182,29 @@ impl App {
         self.clipboard.copy(Copied::Code, text);
     }
 
+    /// Whoever made the invite has not been reached: now the reply is needed, and goes into the clipboard.
+    fn offer_reply(&mut self, ctx: &egui::Context) {
+        let since = match self.model.call {
+            CallState::Connecting { own: Kind::Reply, since } => since,
+            CallState::Gathering(Kind::Reply) if self.options.courier.is_some() => (self.clock)(),
+            _ => return,
+        };
+        if self.view.reply_offered || self.model.code.is_none() {
+            return;
+        }
+        let waited = (self.clock)().saturating_duration_since(since);
+        // A courier has nothing better to do.
+        let wait =
+            if self.options.courier.is_some() { Duration::ZERO } else { screens::exchange::REPLY_AFTER };
+        match wait.checked_sub(waited) {
+            Some(left) if !left.is_zero() => ctx.request_repaint_after(left),
+            _ => {
+                self.view.reply_offered = true;
+                self.hand_out_code();
+            }
+        }
+    }
+
     fn serve_courier(&mut self, ctx: &egui::Context) {
         let Some(courier) = &self.options.courier else { return };
         if self.model.call.in_call() || matches!(self.model.call, CallState::Ended(_)) {
@@ -209,6 +232,7 @@ impl App {
             CallState::WaitingForReply => Kind::Reply,
             CallState::Gathering(_)
             | CallState::Connecting { .. }
+            | CallState::Lobby { .. }
             | CallState::InCall { .. }
             | CallState::Reconnecting { .. }
             | CallState::Ended(_) => return,
@@ -248,6 +272,10 @@ impl App {
                 self.forget_paste();
                 self.engine.send(Command::AnswerRing(accept));
             }
+            Act::InvitePhone => {
+                self.forget_paste();
+                self.engine.send(Command::ServePage(None));
+            }
             Act::OpenJoin => {
                 self.forget_paste();
                 self.view.joining = true;
@@ -268,6 +296,7 @@ impl App {
             }
             Act::Cancel => self.cancel(),
             Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
+            Act::Admit(admit) => self.engine.send(Command::Admit(admit)),
             Act::Back => {
                 self.forget_paste();
                 self.engine.send(Command::Dismiss);
@@ -277,6 +306,7 @@ impl App {
             }
             Act::ToggleCamera => self.engine.send(Command::StopCamera(!self.model.camera_stopped)),
             Act::ToggleFullscreen => self.set_fullscreen(ctx, !self.view.fullscreen),
+            Act::Judge(verdict) => self.model.words.judge(verdict),
             Act::Change(settings) => {
                 ctx.set_theme(preference(settings.theme));
                 self.saver.save(&settings);
@@ -404,6 +434,7 @@ impl App {
         let ground = theme::palette(ui).ground;
         egui::CentralPanel::default().frame(egui::Frame::new().fill(ground)).show(ui, |ui| match screen {
             Screen::Lobby => screens::lobby::show(ui, &mut scene),
+            Screen::Exchange if scene.model.page.is_some() => screens::phone::show(ui, &mut scene),
             Screen::Exchange => screens::exchange::show(ui, &mut scene),
             Screen::Call => screens::call::show(ui, &mut scene),
             Screen::Ended => screens::ended::show(ui, &mut scene),
@@ -434,6 +465,7 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain(ctx);
+        self.offer_reply(ctx);
         self.show_title(ctx);
         self.tell_shown(ctx);
         self.tell_nearby();

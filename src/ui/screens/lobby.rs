@@ -118,11 +118,29 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if join.width(width).hint("Join a call (J)").show(ui).clicked() {
         scene.act(Act::OpenJoin);
     }
+    let phone = Button::new(Look::Quiet, "Invite a phone or browser nearby").icon(icons::PIP);
+    if phone.width(width).hint("For somebody in the same network, without the app").show(ui).clicked() {
+        scene.act(Act::InvitePhone);
+    }
     if let Some(refusal) = &scene.model.refusal {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);
     }
     nearby::list(ui, scene);
+    network(ui, scene);
+}
+
+/// One line about the network around this computer, once it is known.
+fn network(ui: &mut Ui, scene: &Scene<'_>) {
+    let Some(outlook) = scene.model.network else { return };
+    let Some(line) = outlook.line() else { return };
+    let colors = palette(ui);
+    ui.add_space(4.0);
+    if outlook.is_trouble() {
+        widgets::remark(ui, icons::WARNING, colors.trouble, line);
+    } else {
+        widgets::remark(ui, icons::INFO, colors.muted, line);
+    }
 }
 
 /// A code was found in the clipboard: one press takes it.

@@ -16,6 +16,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     dialog(ui, scene, "Settings", |ui, scene| {
         ui.spacing_mut().item_spacing.y = 8.0;
         you(ui, scene);
+        toggle(
+            ui,
+            scene,
+            "Ask before someone joins",
+            "Whoever has your invite waits until you let them in",
+            |s| &mut s.ask_first,
+        );
         group(ui, "Devices");
         let width = ui.available_width();
         for kind in [DeviceKind::Camera, DeviceKind::Microphone, DeviceKind::Speaker] {

@@ -1,10 +1,11 @@
 //! A window with everything around it in a test's hands: engine, clipboard, clock, pictures.
 
-use crate::engine::{Command, Engine, Event, OwnCode, PictureHandle, RemotePeer};
+use crate::engine::{Command, Engine, Event, OwnCode, PageGuest, PageLink, PictureHandle, RemotePeer};
 use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
 use crate::room::call::CallState;
+use crate::room::trust::{Role, Trust};
 use crate::settings::Settings;
 use crate::ui::app::{App, Parts};
 use crate::ui::clipboard::{Answer, Clipboard, Copied, Purpose};
@@ -289,6 +290,20 @@ pub fn own_code(kind: Kind, seed: u32) -> OwnCode {
         text: Redacted(text),
         candidates: invite::candidates(&description).into_iter().map(Redacted).collect(),
     }
+}
+
+/// The words of a call, as an engine tells them.
+pub fn four_words() -> Event {
+    let mut host = Trust::new(Role::Host, [1; 32], [2; 32], [3; 32], None);
+    let mut guest = Trust::new(Role::Guest, [2; 32], [1; 32], [4; 32], None);
+    let answer = host.poll().and_then(|message| guest.handle(&message));
+    answer.and_then(|message| host.handle(&message));
+    Event::Trust(host.comparison())
+}
+
+/// The page for phones, served.
+pub fn page(guest: PageGuest) -> PageLink {
+    PageLink { links: vec![Redacted("https://192.168.1.7:8443/AbCdEfGhIjKlMnOpQrStUv/".into())], guest }
 }
 
 /// A picture of one colour.

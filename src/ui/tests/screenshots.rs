@@ -4,9 +4,11 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -25,15 +27,21 @@ const SCENES: &[(&str, Scene)] = &[
     ("lobby-nearby", lobby_nearby),
     ("lobby-ring", lobby_ring),
     ("calling", calling),
+    ("lobby-blocked", lobby_blocked),
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
+    ("phone", phone),
     ("join", join),
     ("reply", reply),
+    ("reply-stuck", reply_stuck),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
     ("call-muted", call_muted),
+    ("call-words", call_words),
+    ("call-words-verified", call_words_verified),
+    ("call-words-differ", call_words_differ),
     ("reconnecting", reconnecting),
     ("ended", ended),
     ("not-connected", not_connected),
@@ -80,6 +88,25 @@ fn lobby(rig: &mut Rig) {
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
     rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+    network(rig, Nat::Translated(Mapping::EndpointIndependent));
+}
+
+fn network(rig: &mut Rig, nat: Nat) {
+    rig.say(Event::Network(Outlook { nat, has_network: true, ..Outlook::default() }));
+}
+
+fn lobby_blocked(rig: &mut Rig) {
+    lobby(rig);
+    network(rig, Nat::UdpBlocked);
+}
+
+fn why(step: Step) -> Diagnosis {
+    Diagnosis { step, relay: Relay::NotSet }
+}
+
+fn reply_stuck(rig: &mut Rig) {
+    reply(rig);
+    rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
 fn lobby_trouble(rig: &mut Rig) {
@@ -127,6 +154,13 @@ fn invite_wrong(rig: &mut Rig) {
 fn invite_details(rig: &mut Rig) {
     invite(rig);
     rig.click("Details");
+}
+
+fn phone(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(super::rig::page(PageGuest::Looking))));
+    rig.enter(CallState::WaitingForReply);
 }
 
 fn join(rig: &mut Rig) {
@@ -208,6 +242,22 @@ fn call_details(rig: &mut Rig) {
     rig.key(Key::D);
 }
 
+fn call_words(rig: &mut Rig) {
+    call(rig);
+    rig.say(super::rig::four_words());
+    rig.key(Key::W);
+}
+
+fn call_words_verified(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They match");
+}
+
+fn call_words_differ(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They differ");
+}
+
 fn call_no_picture(rig: &mut Rig) {
     rig.in_call("Надежда Иванова", None);
     let remote = RemotePeer {
@@ -243,6 +293,7 @@ fn ended(rig: &mut Rig) {
 
 fn not_connected(rig: &mut Rig) {
     rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why(Step::BothSymmetric))));
     rig.enter(CallState::Ended(EndReason::NotConnected));
 }
 
