@@ -155,6 +155,8 @@ impl Task {
                 // Without it, too, they may have come in by now.
                 if self.call.state() == CallState::WaitingForReply {
                     self.paste(&reply).await;
+                } else {
+                    self.add_reply(&reply).await;
                 }
                 return;
             }
@@ -219,6 +221,13 @@ impl Task {
             | CallState::Lobby { .. }
             | CallState::Reconnecting { .. } => false,
         };
+        // Whoever was called, or has answered, need not ask to be let in.
+        if matches!(
+            (state, &self.neighbours.with),
+            (CallState::Lobby { own: Kind::Invite, .. }, With::Ringing(..) | With::Answered)
+        ) {
+            return self.answer_the_door(true);
+        }
         if over && !matches!(self.neighbours.with, With::Nobody) {
             self.neighbours.with = With::Nobody;
             self.face.tell(Event::With(None));

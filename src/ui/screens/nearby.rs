@@ -82,13 +82,13 @@ pub fn ring(ui: &mut Ui, scene: &mut Scene<'_>) {
 pub fn calling(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
     let Some(name) = &scene.model.with else { return false };
     let own = match scene.model.call {
-        CallState::Gathering(kind) | CallState::Connecting { own: kind, .. } => kind,
+        CallState::Gathering(kind)
+        | CallState::Connecting { own: kind, .. }
+        | CallState::Lobby { own: kind, .. } => kind,
         CallState::WaitingForReply => Kind::Invite,
-        CallState::Idle
-        | CallState::Lobby { .. }
-        | CallState::InCall { .. }
-        | CallState::Reconnecting { .. }
-        | CallState::Ended(_) => return false,
+        CallState::Idle | CallState::InCall { .. } | CallState::Reconnecting { .. } | CallState::Ended(_) => {
+            return false;
+        }
     };
     let (title, sentence) = match (own, scene.model.call) {
         (Kind::Invite, CallState::Connecting { .. }) => (format!("Calling {name}"), "Answered. Connecting…"),
