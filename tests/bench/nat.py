@@ -292,8 +292,14 @@ def main():
             lab.down()
 
     with concurrent.futures.ThreadPoolExecutor(given.labs) as pool:
-        for done in [pool.submit(worker, number) for number in range(given.labs)]:
-            done.result()
+        workers = [pool.submit(worker, number) for number in range(given.labs)]
+        try:
+            for done in workers:
+                done.result()
+        finally:
+            # Ended from outside, it ends after the calls that are under way.
+            while not work.empty():
+                work.get_nowait()
     bad = [line for line in lines if not line["as_expected"]]
     print(f"{len(lines) - len(bad)} of {len(lines)} as expected", file=sys.stderr)
     if not given.no_results:
