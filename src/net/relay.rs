@@ -4,7 +4,7 @@
 
 use super::nat::{EXAMINE_LIMIT, resolve, transaction};
 use super::stun::{attributes, u16_at};
-use super::turn_stream::{Stream, StreamServer, dial};
+use super::turn_stream::{Stream, StreamServer, Trouble, dial};
 use super::{ServerUrl, Transport};
 use crate::room::diagnosis::Relay;
 use crate::settings::IceServer;
@@ -60,7 +60,10 @@ async fn try_slowly(server: &IceServer) -> Tried {
     let silent = Tried { relay: Relay::NoAnswer, ..Tried::default() };
     let Ok(place) = ServerUrl::parse(&server.url) else { return silent };
     let addresses = resolve(&place).await;
-    let Some(mut line) = Line::open(place, addresses).await else { return silent };
+    let mut line = match Line::open(place, addresses).await {
+        Ok(line) => line,
+        Err(relay) => return Tried { relay, code: None },
+    };
     let Some(first) = line.ask(&allocate(None)).await else { return silent };
     let mut answer = first;
     // Asked without credentials first, for realm and nonce; a nonce may be stale once more.
@@ -155,20 +158,21 @@ enum Line {
 }
 
 impl Line {
-    async fn open(server: ServerUrl, addresses: Vec<SocketAddr>) -> Option<Self> {
+    async fn open(server: ServerUrl, addresses: Vec<SocketAddr>) -> Result<Self, Relay> {
         if server.transport == Transport::Udp {
-            let to = *addresses.first()?;
+            let to = *addresses.first().ok_or(Relay::NoAnswer)?;
             let any: IpAddr =
                 if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            let socket = UdpSocket::bind((any, 0)).await.ok()?;
-            socket.connect(to).await.ok()?;
-            return Some(Self::Udp(socket));
+            let socket = UdpSocket::bind((any, 0)).await.map_err(|_| Relay::NoAnswer)?;
+            socket.connect(to).await.map_err(|_| Relay::NoAnswer)?;
+            return Ok(Self::Udp(socket));
         }
         let tls = server.transport == Transport::Tls;
-        dial(&StreamServer { host: server.host, addresses, tls, bind: Vec::new() })
-            .await
-            .ok()
-            .map(Self::Stream)
+        match dial(&StreamServer { host: server.host, addresses, tls, bind: Vec::new() }).await {
+            Ok(stream) => Ok(Self::Stream(stream)),
+            Err(Trouble::Certificate) => Err(Relay::Untrusted),
+            Err(_) => Err(Relay::NoAnswer),
+        }
     }
 
     async fn send(&mut self, request: &[u8]) {

@@ -54,6 +54,8 @@ pub enum RelayState {
     /// It took user name and password and gave an address.
     Works,
     Refused,
+    /// Its certificate is not one that this computer trusts.
+    Untrusted,
     /// It answers, but gives no address.
     Unwilling,
     NoAnswer,
@@ -109,6 +111,7 @@ async fn tried(server: &IceServer) -> Relay {
     let state = match relay {
         diagnosis::Relay::Works => RelayState::Works,
         diagnosis::Relay::Refused => RelayState::Refused,
+        diagnosis::Relay::Untrusted => RelayState::Untrusted,
         diagnosis::Relay::NoAnswer | diagnosis::Relay::NotSet if code.is_some() => RelayState::Unwilling,
         diagnosis::Relay::NoAnswer | diagnosis::Relay::NotSet => RelayState::NoAnswer,
     };

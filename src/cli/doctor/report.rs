@@ -150,6 +150,9 @@ fn relay(server: &Relay) -> String {
         RelayState::Works => format!("ok: {url} took user name and password and gave an address"),
         RelayState::Refused => format!("REFUSED: {url} did not take user name and password{code}"),
         RelayState::Unwilling => format!("FAILS: {url} answers but gives no address{code}"),
+        RelayState::Untrusted => {
+            format!("FAILS: the certificate of {url} is not one that this computer trusts")
+        }
         RelayState::NoAnswer => format!("NO ANSWER: {url}"),
     }
 }
