@@ -107,7 +107,7 @@ fn why(step: Step) -> Diagnosis {
 }
 
 fn reply_stuck(rig: &mut Rig) {
-    reply(rig);
+    reply_needed(rig);
     rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
