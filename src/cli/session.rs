@@ -2,8 +2,8 @@
 //! stdin and the time, and is drained of [`Output`]s.
 #![deny(clippy::disallowed_methods)]
 
-use super::Exit;
 use super::args::Format;
+use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
@@ -11,6 +11,7 @@ use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub struct Wishes {
     pub seconds: Option<Duration>,
     /// Devices without which there is no call.
     pub named_devices: Vec<DeviceKind>,
+    /// Of the codes, ours and theirs.
+    pub passphrase: Option<Redacted<String>>,
 }
 
 pub struct Session {
@@ -100,6 +103,9 @@ impl Session {
             failures: Vec::new(),
             call_ends: None,
         };
+        if let Some(passphrase) = session.wishes.passphrase.clone() {
+            session.send(Command::Passphrase(Some(passphrase)));
+        }
         match task {
             Task::Call => {
                 session.phase = Phase::Running(CallState::Idle);
@@ -161,13 +167,13 @@ impl Session {
 
     /// A code, a candidate or anything else from stdin: one line, or several that came together.
     pub fn handle_text(&mut self, text: &str) {
-        let (text, read) = match invite::read(text) {
+        let (text, read) = match self.read(text) {
             Err(error) if !self.partial.is_empty() => {
                 let joined = format!("{}\n{text}", self.partial);
-                match invite::read(&joined) {
+                match self.read(&joined) {
                     Err(InviteError::CutOff) => (joined, Err(InviteError::CutOff)),
                     Err(_) => (text.to_owned(), Err(error)),
-                    Ok(pasted) => (joined, Ok(pasted)),
+                    Ok(opened) => (joined, Ok(opened)),
                 }
             }
             read => (text.to_owned(), read),
@@ -179,13 +185,13 @@ impl Session {
                 if error == InviteError::CutOff && text.len() <= MAX_TEXT {
                     self.partial = text;
                 }
-                self.say(&error.to_string());
+                self.say(&passphrase::sentence(&error));
             }
-            Ok(_) => match self.phase {
-                Phase::AwaitingInvite => self.take_invite_from_stdin(&text),
+            Ok(opened) => match self.phase {
+                Phase::AwaitingInvite => self.take_invite_from_stdin(&opened),
                 Phase::Running(_) => {
                     self.pasting = true;
-                    self.send(Command::Paste(Redacted(text)));
+                    self.send(Command::Paste(Redacted(opened)));
                 }
                 Phase::Leaving { .. } | Phase::Ended => {}
             },
@@ -238,16 +244,28 @@ impl Session {
     }
 
     fn take_invite(&mut self, code: &str) {
-        match invite::expect(code, Kind::Invite, None) {
-            Ok(_) => {
+        match self.opened(code).and_then(|code| invite::expect(&code, Kind::Invite, None).map(|_| code)) {
+            Ok(code) => {
                 self.phase = Phase::Running(CallState::Idle);
-                self.send(Command::JoinCall(Redacted(code.to_owned())));
+                self.send(Command::JoinCall(Redacted(code)));
             }
             Err(error) => {
-                self.say(&error.to_string());
+                self.say(&passphrase::sentence(&error));
                 self.end(Exit::BadInput);
             }
         }
+    }
+
+    /// The text, opened, if it is of use.
+    fn read(&self, text: &str) -> Result<String, InviteError> {
+        let opened = self.opened(text)?;
+        invite::read(&opened).map(|_| opened)
+    }
+
+    /// The text as it reads without a passphrase.
+    fn opened(&self, text: &str) -> Result<String, InviteError> {
+        let passphrase = self.wishes.passphrase.as_ref().map(|passphrase| passphrase.0.as_str());
+        invite::unseal(text, passphrase).map(Cow::into_owned)
     }
 
     fn take_invite_from_stdin(&mut self, text: &str) {
@@ -275,6 +293,9 @@ impl Session {
     }
 
     fn handle_code(&mut self, code: OwnCode) {
+        if self.wishes.passphrase.is_some() && !code.is_sealed() {
+            self.say("This code has no passphrase: it is for another program, which knows of none.");
+        }
         let text = match self.wishes.format {
             Format::Compact => code.text,
             Format::Full => code.full,

@@ -5,7 +5,7 @@ mod peer;
 mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::invite::{InviteError, Kind};
+use crate::invite::{self, InviteError, Kind};
 use crate::net::{NetConfig, NetError};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
@@ -25,6 +25,8 @@ pub enum Command {
     JoinCall(Redacted<String>),
     /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
     Paste(Redacted<String>),
+    /// What the codes of this call are sealed and opened with; `None`: nothing.
+    Passphrase(Option<Redacted<String>>),
     MuteMicrophone(bool),
     StopCamera(bool),
     /// Ends the call or the exchange of codes.
@@ -51,6 +53,13 @@ pub struct OwnCode {
     pub full: Redacted<String>,
     /// `candidate:...` lines, one for each way to reach us.
     pub candidates: Vec<Redacted<String>>,
+}
+
+impl OwnCode {
+    /// Whether it takes a passphrase to read it.
+    pub fn is_sealed(&self) -> bool {
+        invite::is_sealed(&self.text.0)
+    }
 }
 
 /// What the other side told about itself.

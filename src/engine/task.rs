@@ -1,13 +1,15 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
+mod face;
 mod fresh;
+mod passphrase;
 mod tell;
 mod trust;
 
 pub use trust::TrustEnd;
 
-use super::peer::{RemoteEnd, accept, own_code};
+use super::peer::{RemoteEnd, accept};
 use super::{Command, EngineSetup, Event, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
@@ -19,6 +21,7 @@ use crate::room::message::Message;
 use crate::settings::Settings;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
+use face::Face;
 use fresh::{Fresh, next_of};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,27 +71,6 @@ pub fn spawn(
     preview
 }
 
-/// The way to the face.
-#[derive(Clone)]
-struct Face {
-    outbox: crossbeam_channel::Sender<Event>,
-    wake: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-impl Face {
-    fn tell(&self, event: Event) {
-        let dispensable = matches!(event, Event::Levels { .. } | Event::Stats(..));
-        if dispensable && self.outbox.len() > super::Engine::EVENTS / 2 {
-            return;
-        }
-        if self.outbox.try_send(event).is_ok()
-            && let Some(wake) = &self.wake
-        {
-            wake();
-        }
-    }
-}
-
 struct Task {
     call: Call,
     settings: Settings,
@@ -103,6 +85,7 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    passphrase: Option<crate::units::Redacted<String>>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
@@ -131,6 +114,7 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            passphrase: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
@@ -209,6 +193,7 @@ impl Task {
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
+        self.passphrase = None;
         if let Some(peer) = self.peer.take() {
             self.closing.spawn(peer.close());
             self.face.tell(Event::Picture(None));
@@ -250,13 +235,13 @@ impl Task {
         }
         match (made.result, fresh) {
             (Ok((connection, own)), Some(fresh)) => {
-                self.face.tell(Event::Code(Box::new(own_code(&own))));
-                fresh.made = Some((connection, own));
+                fresh.made = Some((connection, own.clone()));
+                self.tell_code(&own);
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
-                self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
+                self.tell_code(&peer.own);
                 self.face.tell(peer.picture());
                 self.peer = Some(peer);
                 self.last_stats = PeerStats::default();
@@ -283,8 +268,9 @@ impl Task {
                     self.make(None);
                 }
             }
-            Command::JoinCall(text) => self.join(&text.0),
-            Command::Paste(text) => self.paste(&text.0).await,
+            Command::JoinCall(text) => self.open_and_join(&text),
+            Command::Paste(text) => self.open_and_paste(&text).await,
+            Command::Passphrase(passphrase) => self.set_passphrase(passphrase),
             Command::MuteMicrophone(muted) => {
                 self.microphone_muted = muted;
                 self.media.mute_microphone(muted);
@@ -332,7 +318,9 @@ impl Task {
         match usable {
             Ok(invite) => {
                 if self.call.state() == CallState::WaitingForReply {
+                    let passphrase = self.passphrase.clone();
                     self.happen(Happening::HangUp);
+                    self.passphrase = passphrase;
                 }
                 self.happen(Happening::Join);
                 self.make(Some(invite));

@@ -2,8 +2,8 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, OwnCode, PictureHandle, Quality, RemotePeer};
-use crate::invite::Kind;
+use crate::engine::{Event, OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
+use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::trust::Comparison;
 use crate::stats::{PeerStats, Stats};
@@ -41,6 +41,8 @@ pub struct Model {
     pub code: Option<OwnCode>,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
+    /// That was because it needs a passphrase, or another one.
+    pub locked: bool,
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
     pub remote: RemotePeer,
@@ -70,6 +72,7 @@ impl Default for Model {
             call: CallState::Idle,
             code: None,
             refusal: None,
+            locked: false,
             candidates_added: 0,
             remote: RemotePeer::default(),
             words: WordsModel::default(),
@@ -103,6 +106,8 @@ pub enum Effect {
     MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
+    /// The code that was submitted needs a passphrase: there has to be a field for it.
+    AskPassphrase,
     /// Nothing of an earlier call may show in the window.
     NewCall,
     /// Nobody has to be told that he himself went back: straight to the lobby.
@@ -190,7 +195,8 @@ impl Model {
         match event {
             Event::Call(state) => self.enter(state, now),
             Event::Code(code) => {
-                let first = self.code.is_none();
+                // One with a passphrase takes the place of the one without.
+                let first = self.code.as_ref().is_none_or(|old| old.is_sealed() != code.is_sealed());
                 self.code = Some(*code);
                 match (first, self.call.in_call()) {
                     (true, false) => vec![Effect::CopyCode, Effect::ClearField],
@@ -201,7 +207,11 @@ impl Model {
             }
             Event::Refused(refusal) => {
                 self.refusal = Some(refusal.to_string());
-                Vec::new()
+                self.locked = matches!(
+                    refusal,
+                    Refusal::Invite(InviteError::NeedsPassphrase(_) | InviteError::WrongPassphrase)
+                );
+                if self.locked { vec![Effect::AskPassphrase] } else { Vec::new() }
             }
             Event::CandidateAdded => {
                 self.candidates_added += 1;
@@ -261,6 +271,7 @@ impl Model {
         let mut effects = Vec::new();
         if before != state {
             self.refusal = None;
+            self.locked = false;
         }
         match state {
             CallState::Idle => {

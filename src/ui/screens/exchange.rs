@@ -1,6 +1,6 @@
 //! Two codes change hands: ours goes out, theirs comes in. Both sides see the same two steps, in their own order.
 
-use super::{ROOMY, centered, code_details, lobby, low_row, own_picture, top_bar};
+use super::{ROOMY, centered, code_details, hand_over, lobby, low_row, own_picture, top_bar};
 use crate::invite::Kind;
 use crate::room::call::CallState;
 use crate::ui::clipboard::{Copied, Purpose};
@@ -239,6 +239,7 @@ pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
         "One line of text that says how to reach this window."
     };
     widgets::quiet(ui, sentence);
+    hand_over::own(ui, scene);
 }
 
 /// The longest short form of a code that fits.
@@ -294,6 +295,7 @@ pub(super) fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);
     }
+    hand_over::theirs(ui, scene);
 }
 
 /// The question before a code that is already out is given up.

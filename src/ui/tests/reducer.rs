@@ -19,6 +19,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::Toast(_, text) => text.clone(),
         Effect::MutedHint(shown) => format!("muted hint {shown}"),
         Effect::ClearField => "clear".into(),
+        Effect::AskPassphrase => "ask for the passphrase".into(),
         Effect::NewCall => "new call".into(),
         Effect::Dismiss => "dismiss".into(),
         Effect::StayAwake(awake) => format!("awake {awake}"),
