@@ -10,7 +10,7 @@ use twocan::cli;
 
 /// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
 /// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL. What speaks with the
-/// network tells addresses with its errors.
+/// network tells addresses with its errors; what they mean for a call is told in words.
 const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc=off,rtc=off,mdns_sd=off,portmapper=off";
 
 fn main() -> ExitCode {

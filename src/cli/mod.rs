@@ -17,7 +17,6 @@ mod devices;
 mod doctor;
 mod passphrase;
 mod session;
-mod stun;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +64,7 @@ pub fn run(args: &Args) -> Exit {
         Some(Verb::Demo { window: Some(which) }) => demo::window_one(args, *which),
         Some(Verb::Call) => call::run(args, session::Task::Call),
         Some(Verb::Answer { code }) => call::run(args, session::Task::Answer(code.clone())),
+        Some(Verb::Page { port }) => call::run(args, session::Task::Page(*port)),
         Some(Verb::Code { full, json }) => code::run(args, *full, *json),
         Some(Verb::Devices { json }) => devices::run(*json),
         Some(Verb::Doctor { json }) => doctor::run(args, *json),

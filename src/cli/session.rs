@@ -2,12 +2,15 @@
 //! stdin and the time, and is drained of [`Output`]s.
 #![deny(clippy::disallowed_methods)]
 
+mod page;
+
 use super::args::Format;
 use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, RemotePeer};
+use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
@@ -21,6 +24,8 @@ pub enum Task {
     Call,
     /// The invite, if it was on the command line.
     Answer(Option<String>),
+    /// Let a browser in this network join, on this port.
+    Page(Option<u16>),
 }
 
 /// What the shell has to do.
@@ -49,6 +54,7 @@ pub struct Wishes {
 
 pub struct Session {
     wishes: Wishes,
+    page: page::Page,
     phase: Phase,
     outputs: VecDeque<Output>,
     /// The start of a code whose rest may come.
@@ -64,6 +70,10 @@ pub struct Session {
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
+    /// Why the call does not come up.
+    trouble: Option<Trouble>,
+    /// Our code.
+    printed: Option<Redacted<String>>,
     /// When `--seconds` are over.
     call_ends: Option<Instant>,
 }
@@ -91,6 +101,7 @@ impl Session {
     pub fn new(task: Task, wishes: Wishes) -> Self {
         let mut session = Self {
             wishes,
+            page: page::Page::default(),
             phase: Phase::AwaitingInvite,
             outputs: VecDeque::new(),
             partial: String::new(),
@@ -101,6 +112,8 @@ impl Session {
             remote_settles: None,
             opened: Vec::new(),
             failures: Vec::new(),
+            trouble: None,
+            printed: None,
             call_ends: None,
         };
         if let Some(passphrase) = session.wishes.passphrase.clone() {
@@ -111,6 +124,7 @@ impl Session {
                 session.phase = Phase::Running(CallState::Idle);
                 session.send(Command::StartCall);
             }
+            Task::Page(port) => session.serve_page(port),
             Task::Answer(None) => session.say("Paste the invite you were sent, then press Enter."),
             Task::Answer(Some(code)) => session.take_invite(&code),
         }
@@ -167,6 +181,16 @@ impl Session {
 
     /// A code, a candidate or anything else from stdin: one line, or several that came together.
     pub fn handle_text(&mut self, text: &str) {
+        if matches!(self.phase, Phase::Running(CallState::Lobby { own: Kind::Invite, .. })) {
+            let admit = match text.trim().to_lowercase().as_str() {
+                "yes" | "y" => Some(true),
+                "no" | "n" => Some(false),
+                _ => None,
+            };
+            if let Some(admit) = admit {
+                return self.send(Command::Admit(admit));
+            }
+        }
         let (text, read) = match self.read(text) {
             Err(error) if !self.partial.is_empty() => {
                 let joined = format!("{}\n{text}", self.partial);
@@ -207,6 +231,7 @@ impl Session {
     pub fn handle_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Call(state) => self.handle_state(now, state),
+            Event::Page(link) => self.handle_page(now, link),
             Event::Code(code) => self.handle_code(*code),
             Event::Refused(refusal) => {
                 self.pasting = false;
@@ -233,9 +258,17 @@ impl Session {
                 }
                 Phase::Ended => {}
             },
+            Event::Network(outlook) => self.handle_network(outlook),
+            Event::Trouble(trouble) => self.handle_trouble(trouble),
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
-            Event::Picture(_)
+            Event::Moved => self.say(
+                "The address of this computer has changed. Send this new invite; the old one may not lead here.",
+            ),
+            // Nobody nearby is looked for from the terminal.
+            Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
+            Event::Reach(_)
+            | Event::Picture(_)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted
@@ -284,7 +317,7 @@ impl Session {
                 self.say("No invite came: the input has ended.");
                 self.end(Exit::BadInput);
             }
-            Phase::Running(CallState::WaitingForReply) => {
+            Phase::Running(CallState::WaitingForReply) if !self.page.is_wanted() => {
                 self.say("No reply came: the input has ended.");
                 self.leave(now, Exit::BadInput);
             }
@@ -293,6 +326,9 @@ impl Session {
     }
 
     fn handle_code(&mut self, code: OwnCode) {
+        if self.page.is_wanted() && !matches!(self.phase, Phase::Running(CallState::Reconnecting { .. })) {
+            return;
+        }
         if self.wishes.passphrase.is_some() && !code.is_sealed() {
             self.say("This code has no passphrase: it is for another program, which knows of none.");
         }
@@ -313,13 +349,19 @@ impl Session {
             });
             return self.outputs.push_back(Output::Say(text.0));
         }
-        self.outputs.push_back(Output::Print(text));
+        if self.printed.as_ref() == Some(&text) {
+            return;
+        }
+        // stdout carries each code once; whoever reads it takes the first line.
+        let again = self.printed.replace(text.clone()).is_some();
+        self.outputs.push_back(if again { Output::Say(text.0) } else { Output::Print(text) });
         self.say(match code.kind {
             Kind::Invite => {
-                "Send this invite to the other person. Then paste the reply that comes back, and press Enter."
+                "Send this invite to the other person. The call starts by itself, or when you paste the reply that \
+                 comes back and press Enter."
             }
             Kind::Reply => {
-                "Send this reply to the person who invited you. The call starts when they paste it."
+                "Calling. If nobody answers, send this reply to the person who invited you."
             }
         });
     }
@@ -335,6 +377,11 @@ impl Session {
                 self.pasting = false;
                 self.say("Connecting ...");
             }
+            CallState::Lobby { own: Kind::Invite, .. } => {
+                self.pasting = false;
+                self.say("Somebody wants to join. Type “yes” to let them in, “no” to send them away, and press Enter.");
+            }
+            CallState::Lobby { own: Kind::Reply, .. } => self.say("Waiting to be let in ..."),
             // The reply is out; when the call connects is up to the other person.
             CallState::Connecting { own: Kind::Reply, .. } => {}
             CallState::InCall { .. } if matches!(before, CallState::Reconnecting { .. }) => {
@@ -368,7 +415,12 @@ impl Session {
             },
             CallState::Ended(reason) => {
                 let (sentence, exit) = ending(reason);
-                self.say(sentence);
+                match self.trouble {
+                    Some(Trouble::Failed(why)) if reason == EndReason::NotConnected => {
+                        self.say(&format!("No connection could be made. {why}"));
+                    }
+                    _ => self.say(sentence),
+                }
                 self.leave(now, exit);
             }
         }
@@ -388,7 +440,11 @@ impl Session {
 
     fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
         if remote.name != self.told.name {
-            self.say(&format!("You are in a call with {}.", remote.name));
+            let lobby = matches!(self.phase, Phase::Running(CallState::Lobby { .. }));
+            self.say(&match lobby {
+                true => format!("{} is there.", remote.name),
+                false => format!("You are in a call with {}.", remote.name),
+            });
             self.told.name.clone_from(&remote.name);
         }
         if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
@@ -397,6 +453,31 @@ impl Session {
         self.remote = remote;
         if self.remote_settles.is_none() {
             self.tell_switches();
+        }
+    }
+
+    /// Said only while it helps: a call that is up needs no advice.
+    fn handle_network(&mut self, outlook: Outlook) {
+        let is_early = matches!(self.phase, Phase::Running(state) if !state.in_call());
+        if let Some(line) = outlook.line()
+            && is_early
+            && (outlook.is_trouble() || outlook.nat.is_hard())
+        {
+            self.say(line);
+        }
+    }
+
+    fn handle_trouble(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        match trouble {
+            Trouble::Expected(why) => self.say(&format!("This call may not come up. {why}")),
+            Trouble::Stuck(why) => {
+                self.say(&format!(
+                    "Your reply was pasted, but no connection comes up. {why} Twocan goes on trying; Ctrl-C ends it."
+                ));
+            }
+            // Said with the end that follows.
+            Trouble::Failed(_) => {}
         }
     }
 
@@ -485,6 +566,13 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
             Exit::NotConnected,
         ),
         EndReason::Lost => ("The connection was lost.", Exit::Lost),
+        EndReason::Busy => {
+            ("They are already in a call. Ask for a new invite, or try again later.", Exit::NotConnected)
+        }
+        EndReason::Withdrawn => {
+            ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
+        }
+        EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }
 }

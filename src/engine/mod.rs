@@ -6,9 +6,11 @@ mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{self, InviteError, Kind};
-use crate::net::{NetConfig, NetError};
+use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
+use crate::room::diagnosis::Diagnosis;
+use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -21,6 +23,9 @@ use tokio::sync::mpsc;
 pub enum Command {
     /// Make an invite.
     StartCall,
+    /// Make an invite and hand it, with the page for browsers, to whoever opens an address in this network. `None`: the
+    /// usual port, or any.
+    ServePage(Option<u16>),
     /// Take the other side's invite and make a reply. The text is as it was pasted.
     JoinCall(Redacted<String>),
     /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
@@ -29,6 +34,8 @@ pub enum Command {
     Passphrase(Option<Redacted<String>>),
     MuteMicrophone(bool),
     StopCamera(bool),
+    /// Lets in who waits in the lobby, or sends them away.
+    Admit(bool),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -37,6 +44,12 @@ pub enum Command {
     Apply(Box<Settings>),
     /// List the devices again; the answer is [`Event::Devices`].
     ListDevices,
+    /// Whether the lobby is open and we may be seen by people nearby, as the settings say.
+    Nearby(bool),
+    /// Call somebody of [`Event::Nearby`], by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
     View(Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
@@ -60,6 +73,14 @@ impl OwnCode {
     pub fn is_sealed(&self) -> bool {
         invite::is_sealed(&self.text.0)
     }
+}
+
+/// Somebody with the app open in the same network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearbyPerson {
+    pub id: String,
+    /// As they call themselves.
+    pub name: String,
 }
 
 /// What the other side told about itself.
@@ -92,6 +113,39 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("This reply was not needed: the call it belongs to is up already.")]
+    AlreadyConnected,
+}
+
+/// Why a call does not come up, and how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody has tried yet, but as things are it will hardly come up.
+    Expected(Diagnosis),
+    /// The other side has begun and nothing comes of it; we go on trying.
+    Stuck(Diagnosis),
+    /// It is given up; [`Event::Call`] follows.
+    Failed(Diagnosis),
+}
+
+/// The page for phones and browsers, while it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageLink {
+    /// Where it is: one for each address of this computer, the likeliest first. Whoever has one can join.
+    pub links: Vec<Redacted<String>>,
+    pub guest: PageGuest,
+}
+
+/// How far whoever opened the page has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageGuest {
+    /// Nobody yet.
+    #[default]
+    Awaited,
+    /// The page is open on some device.
+    Looking,
+    /// They have pressed *Join*.
+    Joining,
 }
 
 /// What the engine tells its face.
@@ -101,13 +155,31 @@ pub enum Event {
     /// Our code is ready (and again if it grew, and a fresh one while a call has no path).
     Code(Box<OwnCode>),
     Refused(Refusal),
+    /// The page for phones is served, or its guest has come further; `None`: no longer.
+    Page(Option<PageLink>),
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
     /// How far the four words are.
     Trust(Comparison),
+    /// Everybody nearby; only while [`Command::Nearby`] is on.
+    Nearby(Vec<NearbyPerson>),
+    /// Somebody of this name rings from nearby, or no longer.
+    Ring(Option<String>),
+    /// The call is set up with somebody of this name nearby, and needs no codes from us; `None`: no longer.
+    With(Option<String>),
+    /// Why nobody nearby answered: a sentence.
+    NoAnswer(String),
+    /// Whether the code that is out leads here.
+    Reach(Reach),
+    /// This computer's address has changed: the code that comes next takes the place of the one that is out.
+    Moved,
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
+    /// What kind of network this is; again when it has changed.
+    Network(Outlook),
+    /// Why the call does not come up.
+    Trouble(Trouble),
     /// The peer's pictures come here from now on; `None`: it is gone.
     Picture(Option<PictureHandle>),
     Devices(Box<DeviceList>),

@@ -3,7 +3,8 @@
 //! ```text
 //!  bytes   0       bits 7..5 version (0), 4..3 kind, 2..0 and all of byte 1: the nonce
 //!          2..34   SHA-256 of the DTLS certificate   \
-//!          34..50  secret                             | whitened by the nonce
+//!          ..      16 of secret (kind 0: invite)      |
+//!                  or 8 of nonce (kind 2: reply)      | whitened by the nonce of byte 1
 //!          ..      candidates, up to the checksum     |
 //!          last 4  CRC-32 of everything before it    /
 //!
@@ -14,13 +15,18 @@
 //! The bytes are written as base64url. Nonces are tried until no `-` and no `_` is among the digits: a chat's
 //! markdown eats underscores, and a double click selects only up to a dash. The checksum makes an altered code
 //! known and tells where a code ends that runs on into the next words. It covers the version, so a code from a
-//! newer Twocan is told from a damaged one: whatever the version, these bytes keep their places.
+//! newer Twocan is told from a damaged one: whatever the version, the first two bytes and the checksum keep their
+//! places, as they do for a kind that is not known. Kind 1 was a reply with a secret of its own, before any release.
+//!
+//! A reply is of no use without the invite it answers: password and streams follow from the invite's secret
+//! ([`secret`](super::secret)).
 
+use super::InviteError;
 use super::candidate::{Candidate, CandidateKind, Protocol};
+use super::foreign::{self, Browser};
 use super::sealed::{self, Sealed};
-use super::secret::Secret;
-use super::template::Essence;
-use super::{InviteError, Kind};
+use super::secret::{Guest, Secret};
+use super::template::{Essence, Maker};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -32,16 +38,25 @@ pub(super) const HEAD: usize = 2;
 pub(super) const NONCE_BITS: u8 = 0b111;
 /// Byte 0 of a code with a passphrase (`sealed`): version 0, kind 3.
 pub(super) const SEALED: u8 = 3 << 3;
+/// Of an invite; a reply has less.
 const FIXED: usize = HEAD + 32 + Secret::LENGTH;
 const CHECKSUM: usize = 4;
-/// A code without candidates leads nowhere: the shortest has one of IPv4.
-const LEAST: usize = FIXED + 7 + CHECKSUM;
+/// A code without candidates leads nowhere: the shortest is a reply with one of IPv4.
+const LEAST: usize = HEAD + 32 + Guest::NONCE + 7 + CHECKSUM;
+const INVITE: u8 = 0;
+const REPLY: u8 = 2;
 /// As many as a description may have.
 const MAX_CANDIDATES: usize = 48;
 const MOST: usize = FIXED + MAX_CANDIDATES * 19 + sealed::MORE + CHECKSUM;
 const NONCES: u16 = 1 << 11;
 /// Places in a text where a code might begin that are looked at.
 const MAX_STARTS: usize = 64;
+
+/// Whose code it is.
+pub enum Found {
+    Ours(Essence),
+    Browser(Browser),
+}
 
 /// The code; `None` if a candidate has no compact form.
 pub fn encode(essence: &Essence) -> Option<String> {
@@ -52,17 +67,22 @@ pub fn encode(essence: &Essence) -> Option<String> {
 pub(super) fn encode_version(essence: &Essence, version: u8) -> Option<String> {
     let mut body = Vec::with_capacity(FIXED + 64);
     body.extend_from_slice(&essence.fingerprint);
-    body.extend_from_slice(&essence.secret.0);
+    let kind = match &essence.maker {
+        Maker::Host(secret) => {
+            body.extend_from_slice(&secret.0);
+            INVITE
+        }
+        Maker::Guest { nonce, .. } => {
+            body.extend_from_slice(nonce);
+            REPLY
+        }
+    };
     if essence.candidates.len() > MAX_CANDIDATES {
         return None;
     }
     for candidate in &essence.candidates {
         write_candidate(&mut body, candidate)?;
     }
-    let kind = match essence.kind {
-        Kind::Invite => 0,
-        Kind::Reply => 1,
-    };
     pack(version << 5 | kind << 3, &body)
 }
 
@@ -90,7 +110,7 @@ pub(super) fn content(code: &str) -> Option<Vec<u8>> {
 }
 
 /// The first code in a text, whatever stands round it and however it is broken up. `None`: there is none.
-pub fn find(text: &str) -> Option<Result<Essence, InviteError>> {
+pub fn find(text: &str) -> Option<Result<Found, InviteError>> {
     let plain = find_in(text);
     if matches!(plain, Some(Ok(_))) {
         return plain;
@@ -100,7 +120,7 @@ pub fn find(text: &str) -> Option<Result<Essence, InviteError>> {
     if stripped == text { plain } else { find_in(&stripped).filter(Result::is_ok).or(plain) }
 }
 
-fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
+fn find_in(text: &str) -> Option<Result<Found, InviteError>> {
     // Every letter and digit, and whether something else stands before it.
     let mut digits: Vec<(u8, bool)> = Vec::with_capacity(text.len());
     let mut broken = true;
@@ -117,7 +137,7 @@ fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
     let mut reason = None;
     for start in (0..digits.len()).filter(is_start).take(MAX_STARTS) {
         match decode_from(&digits[start + PREFIX.len()..]) {
-            Ok(essence) => return Some(Ok(essence)),
+            Ok(found) => return Some(Ok(found)),
             // Text that only begins like a code must not hide the code behind it.
             Err(error) => reason = reason.or(Some(error)),
         }
@@ -126,7 +146,7 @@ fn find_in(text: &str) -> Option<Result<Essence, InviteError>> {
 }
 
 /// `digits` starts behind the prefix and runs to the end of the text; the code ends at one of the breaks.
-fn decode_from(digits: &[(u8, bool)]) -> Result<Essence, InviteError> {
+fn decode_from(digits: &[(u8, bool)]) -> Result<Found, InviteError> {
     let longest = MOST.div_ceil(3) * 4;
     let ends =
         (1..=digits.len().min(longest)).filter(|end| digits.get(*end).is_none_or(|(_, broken)| *broken));
@@ -145,11 +165,15 @@ fn decode_from(digits: &[(u8, bool)]) -> Result<Essence, InviteError> {
 }
 
 /// `None`: the checksum does not fit.
-fn decode(mut bytes: Vec<u8>) -> Option<Result<Essence, InviteError>> {
+fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
     whiten(&mut bytes);
     let (content, checksum) = bytes.split_last_chunk::<CHECKSUM>()?;
     if crc32fast::hash(content) != u32::from_be_bytes(*checksum) {
         return None;
+    }
+    if content[0] >> 5 == foreign::VERSION {
+        let browser = foreign::decode(content[0] >> 3 & 0b11, &content[HEAD..]);
+        return Some(browser.map(Found::Browser).ok_or(InviteError::NewerVersion));
     }
     if content[0] >> 5 != VERSION {
         return Some(Err(InviteError::NewerVersion));
@@ -157,20 +181,19 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Essence, InviteError>> {
     if content[0] & !NONCE_BITS == SEALED {
         return Some(Err(InviteError::NeedsPassphrase(Sealed(content.to_vec()))));
     }
-    let kind = match content[0] >> 3 & 0b11 {
-        0 => Kind::Invite,
-        1 => Kind::Reply,
-        _ => return Some(Err(InviteError::NewerVersion)),
-    };
     let mut rest = &content[HEAD..];
     let fingerprint = *take::<32>(&mut rest)?;
-    let secret = Secret(*take::<{ Secret::LENGTH }>(&mut rest)?);
+    let maker = match content[0] >> 3 & 0b11 {
+        INVITE => Maker::Host(Secret(*take::<{ Secret::LENGTH }>(&mut rest)?)),
+        REPLY => Maker::Guest { nonce: *take::<{ Guest::NONCE }>(&mut rest)?, secret: None },
+        _ => return Some(Err(InviteError::NewerVersion)),
+    };
     let mut candidates = Vec::new();
     while !rest.is_empty() {
         let Some(candidate) = read_candidate(&mut rest) else { return Some(Err(InviteError::NewerVersion)) };
         candidates.push(candidate);
     }
-    Some(Ok(Essence { kind, fingerprint, secret, candidates }))
+    Some(Ok(Found::Ours(Essence { maker, fingerprint, candidates })))
 }
 
 pub(super) fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {
@@ -194,7 +217,7 @@ pub(super) fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Opti
     Some(())
 }
 
-fn read_candidate(from: &mut &[u8]) -> Option<Candidate> {
+pub(super) fn read_candidate(from: &mut &[u8]) -> Option<Candidate> {
     let [head] = *take::<1>(from)?;
     let kind = match head >> 6 {
         0 => CandidateKind::Host,
@@ -231,7 +254,7 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     well_formed.then(|| u128::from_str_radix(&hex, 16).ok().map(u128::to_be_bytes))?
 }
 
-fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+pub(super) fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (head, rest) = from.split_first_chunk::<N>()?;
     *from = rest;
     Some(head)

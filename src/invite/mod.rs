@@ -18,10 +18,13 @@
 
 mod candidate;
 mod compact;
+mod doorbell;
 mod error;
+mod foreign;
 mod sdp;
 mod sealed;
 mod secret;
+pub mod stun;
 mod template;
 mod text;
 
@@ -33,10 +36,11 @@ mod sealed_tests;
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, Protocol};
+pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;
 pub use sealed::{SALT, Sealed, is_sealed, passphrase, seal, unseal};
-pub use secret::{Identity, Secret};
-pub use template::{canonical, secret_line};
+pub use secret::{Guest, Identity, Secret};
+pub use template::{Maker, canonical, knocked, mark, secret};
 
 use crate::units::Redacted;
 use base64::Engine as _;
@@ -123,8 +127,15 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
         return Err(InviteError::Empty);
     }
     let compact = match compact::find(&tidy) {
-        Some(Ok(essence)) if essence.candidates.is_empty() => return Err(InviteError::NoCandidates),
-        Some(Ok(essence)) => return Ok(Pasted::Description(template::expand(&essence))),
+        Some(Ok(compact::Found::Ours(essence))) if !essence.candidates.is_empty() => {
+            return Ok(Pasted::Description(template::expand(&essence)));
+        }
+        Some(Ok(compact::Found::Browser(browser))) if !browser.candidates.is_empty() => {
+            let description = foreign::expand(&browser);
+            sdp::check(&description.sdp.0, Some(description.kind))?;
+            return Ok(Pasted::Description(description));
+        }
+        Some(Ok(_)) => return Err(InviteError::NoCandidates),
         Some(Err(error)) => Some(error),
         None => None,
     };
@@ -140,13 +151,18 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
         }
         text::Content::Sdp { kind, sdp } => {
             let sdp = sdp::normalised(&sdp)?;
-            let kind = sdp::check(&sdp, kind)?;
-            Ok(Pasted::Description(Description { kind, sdp: Redacted(sdp) }))
+            let reply = Description { kind: Kind::Reply, sdp: Redacted(sdp) };
+            if kind != Some(Kind::Invite) && template::is_sealed(&reply) {
+                return Ok(Pasted::Description(reply));
+            }
+            let kind = sdp::check(&reply.sdp.0, kind)?;
+            Ok(Pasted::Description(Description { kind, ..reply }))
         }
     }
 }
 
-/// Takes a code where only one kind is of use. `own` is what we handed out ourselves, to know it again.
+/// Takes a code where only one kind is of use. `own` is what we handed out ourselves, to know it again, and to open the
+/// reply to it.
 pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Description, InviteError> {
     let description = match read(text)? {
         Pasted::Description(description) => description,
@@ -154,6 +170,10 @@ pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Descr
     };
     match own {
         Some(own) if own.is_from_same_peer(&description) => Err(InviteError::OwnCode(own.kind)),
+        _ if description.kind == kind && template::is_sealed(&description) => {
+            let opened = own.and_then(secret).and_then(|secret| template::open(&description, secret));
+            opened.ok_or(InviteError::OtherInvite)
+        }
         _ if description.kind == kind => Ok(description),
         _ if kind == Kind::Invite => Err(InviteError::ReplyNotInvite),
         _ => Err(InviteError::InviteNotReply),

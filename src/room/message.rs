@@ -22,7 +22,15 @@ pub enum Message {
         microphone_muted: bool,
         #[serde(default)]
         camera_stopped: bool,
+        /// The receiver has to wait until a person lets it in ([`Self::Admit`], [`Self::Refuse`]); until then no sound
+        /// and no picture is sent by either side.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waiting: bool,
     },
+    /// The receiver may come in.
+    Admit,
+    /// It may not.
+    Refuse,
     /// The sender's switches have changed.
     #[serde(rename_all = "camelCase")]
     Mute { microphone_muted: bool, camera_stopped: bool },
@@ -71,6 +79,8 @@ impl Message {
             | Self::TrustNonce { .. }
             | Self::TrustReveal { .. }
             | Self::Candidate { .. }
+            | Self::Admit
+            | Self::Refuse
             | Self::Bye => {}
         }
         Some(message)
@@ -92,11 +102,16 @@ mod tests {
 
     #[test]
     fn messages_survive_the_channel() {
-        let hello = Message::Hello { name: "Ann".into(), microphone_muted: true, camera_stopped: false };
+        let hello = Message::Hello {
+            name: "Ann".into(),
+            microphone_muted: true,
+            camera_stopped: false,
+            waiting: true,
+        };
         let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
         let view = Message::View { width: 1280, height: 720, shown: true };
         assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
-        for message in [hello, mute, view, Message::Bye] {
+        for message in [hello, mute, view, Message::Admit, Message::Refuse, Message::Bye] {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
     }
@@ -104,7 +119,12 @@ mod tests {
     #[test]
     fn other_versions_are_understood_or_ignored() {
         let newer = r#"{"type":"hello","name":"Bo","hat":{"colour":"red"}}"#;
-        let hello = Message::Hello { name: "Bo".into(), microphone_muted: false, camera_stopped: false };
+        let hello = Message::Hello {
+            name: "Bo".into(),
+            microphone_muted: false,
+            camera_stopped: false,
+            waiting: false,
+        };
         assert_eq!(Message::from_json(newer), Some(hello));
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
             assert_eq!(Message::from_json(text), None, "{text}");

@@ -133,6 +133,8 @@ pub struct View {
     /// What was copied last in this call, and when: the button says so for a moment.
     pub copied: Option<(Copied, Instant)>,
     pub offer: Option<Offer>,
+    /// Our reply went into the clipboard.
+    pub reply_offered: bool,
     /// Codes that were offered and turned down, or are our own: not offered again. The newest is last.
     declined: Vec<Redacted<String>>,
     /// The pointer's or keyboard's last sign of life, for fading controls.
@@ -175,6 +177,7 @@ impl View {
             drag: None,
             copied: None,
             offer: None,
+            reply_offered: false,
             declined: Vec::new(),
             stirred: now,
             server: None,
@@ -190,9 +193,10 @@ impl View {
         match model.call {
             CallState::Idle if self.joining => Screen::Exchange,
             CallState::Idle | CallState::Ended(crate::room::call::EndReason::Cancelled) => Screen::Lobby,
-            CallState::Gathering(_) | CallState::WaitingForReply | CallState::Connecting { .. } => {
-                Screen::Exchange
-            }
+            CallState::Gathering(_)
+            | CallState::WaitingForReply
+            | CallState::Connecting { .. }
+            | CallState::Lobby { .. } => Screen::Exchange,
             CallState::InCall { .. } | CallState::Reconnecting { .. } => Screen::Call,
             CallState::Ended(_) => Screen::Ended,
         }
@@ -201,6 +205,7 @@ impl View {
     /// Forgets what belongs to one call only.
     pub fn new_call(&mut self) {
         self.copied = None;
+        self.reply_offered = false;
         self.details = false;
         self.candidate.clear();
         self.words = false;
@@ -256,7 +261,12 @@ impl View {
 #[derive(Clone, Debug)]
 pub enum Act {
     StartCall,
+    InvitePhone,
     OpenJoin,
+    /// Call somebody nearby, by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// Read the clipboard.
     Read(Purpose),
     /// A pasted or typed code.
@@ -273,6 +283,8 @@ pub enum Act {
     /// Gives up the exchange; asks first when a code is already out.
     Cancel,
     CancelForSure,
+    /// Lets in who waits in the lobby, or not.
+    Admit(bool),
     HangUp,
     /// From "ended" to the lobby.
     Back,

@@ -3,7 +3,11 @@
 //!
 //! Both must decode 25 pictures a second of H.264 and hear the other. The pictures are small, because the two
 //! encoders and decoders share what cores the machine has.
+//!
+//! `page` does the same with the page for people without the app, pressed and read as a person would.
 
+mod devtools;
+mod page;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -43,6 +47,17 @@ fn find_browser() -> Option<PathBuf> {
 
 fn start_browser(browser: &PathBuf, page: &str, scratch: &Scratch) -> Running {
     let mut command = Command::new(browser);
+    browser_options(&mut command)
+        .arg(format!("--user-data-dir={}", scratch.join("profile").display()))
+        .arg(page)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(scratch.join("browser.log")).expect("the folder is ours"));
+    Running::start(&mut command)
+}
+
+/// What every browser here is started with.
+fn browser_options(command: &mut Command) -> &mut Command {
     command
         .args([
             "--headless=new",
@@ -66,18 +81,14 @@ fn start_browser(browser: &PathBuf, page: &str, scratch: &Scratch) -> Running {
         // A headless page counts as hidden.
         .args(["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows"])
         .arg("--disable-renderer-backgrounding")
-        .arg(format!("--user-data-dir={}", scratch.join("profile").display()))
-        .arg(page)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(scratch.join("browser.log")).expect("the folder is ours"));
-    Running::start(&mut command)
 }
 
-fn start_twocan(verb: &str, scratch: &Scratch) -> Running {
+fn start_twocan(verb: &str, more: &[&str], scratch: &Scratch) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twocan"));
     command
-        .args([verb, "--format", "full", "--camera", "pattern", "--microphone", "tone", "--size", "640x360"])
+        .arg(verb)
+        .args(more)
+        .args(["--camera", "pattern", "--microphone", "tone", "--size", "640x360"])
         .args(["--bind", "127.0.0.1", "--no-stun", "--stats", "-", "--seconds", "120", "--speaker"])
         .arg(scratch.join("heard.wav"))
         .env("TWOCAN_CONFIG", scratch.join("settings.json"))
@@ -185,7 +196,7 @@ fn a_browser_invites_and_twocan_answers() {
         let server = Server::start();
         let _browser = start_browser(&browser, &server.page("offer"), &scratch);
         let invite = wait_for("invite from the browser", PATIENCE, || server.take_code());
-        let mut twocan = start_twocan("answer", &scratch);
+        let mut twocan = start_twocan("answer", &["--format", "full"], &scratch);
         let lines = twocan.lines();
         twocan.type_line(&invite);
         server.give_code(lines.next(PATIENCE));
@@ -200,7 +211,7 @@ fn twocan_invites_and_a_browser_answers() {
     let scratch = Scratch::new("browser-answers");
     with_logs(&scratch, || {
         let server = Server::start();
-        let mut twocan = start_twocan("call", &scratch);
+        let mut twocan = start_twocan("call", &["--format", "full"], &scratch);
         let lines = twocan.lines();
         server.give_code(lines.next(PATIENCE));
         let _browser = start_browser(&browser, &server.page("answer"), &scratch);

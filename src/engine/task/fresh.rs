@@ -79,6 +79,7 @@ impl Task {
     pub(super) async fn handle_fresh(&mut self, event: NetEvent) {
         match event {
             NetEvent::Link(Link::Connected) | NetEvent::ControlOpen => {}
+            NetEvent::Knock(guest) => return self.let_in_again(guest).await,
             NetEvent::VideoTarget(target) => {
                 if let Some(fresh) = &mut self.fresh {
                     fresh.target = Some(target);

@@ -24,6 +24,7 @@ impl Task {
             } => fresh,
             CallState::Idle
             | CallState::Gathering(_)
+            | CallState::Lobby { .. }
             | CallState::InCall { .. }
             | CallState::Reconnecting { .. }
             | CallState::Ended(_) => None,

@@ -14,6 +14,7 @@ impl Task {
             name: crate::room::message::clean_name(&self.settings.name),
             microphone_muted: self.sends_no_sound(),
             camera_stopped: self.sends_no_picture(),
+            waiting: self.call.keeps_waiting(),
         }
     }
 

@@ -92,6 +92,7 @@ fn tick(ui: &Ui, scene: &Scene<'_>) {
         | CallState::Gathering(_)
         | CallState::WaitingForReply
         | CallState::Connecting { .. }
+        | CallState::Lobby { .. }
         | CallState::Ended(_) => return,
     };
     let part = scene.now.saturating_duration_since(since).subsec_millis();

@@ -1,11 +1,13 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, compact_code, four_words, own_code, plain, sealed_code};
+use super::rig::{Rig, Setup, compact_code, four_words, own_code, page, plain, sealed_code};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, Refusal, RemotePeer};
+use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Nat, Outlook};
 use crate::room::trust::Comparison;
 use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
@@ -17,9 +19,11 @@ use egui_kittest::kittest::Queryable as _;
 use std::time::Duration;
 
 /// What the engine was asked, in short.
-fn asked(rig: &mut Rig) -> Vec<String> {
+pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
+        Command::Admit(admit) => format!("admit {admit}"),
         Command::StartCall => "start".into(),
+        Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),
         Command::Passphrase(passphrase) => format!("passphrase {:?}", passphrase.map(|text| text.0)),
@@ -30,6 +34,9 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
         Command::View(_) => "view".into(),
+        Command::Nearby(on) => format!("nearby {on}"),
+        Command::CallNearby(id) => format!("call {id}"),
+        Command::AnswerRing(accept) => format!("answer {accept}"),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
@@ -52,7 +59,7 @@ fn start_a_call_and_paste_the_reply() {
     assert_eq!(asked(&mut rig), ["paste the reply"]);
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Invite, since });
-    assert!(rig.shows("Both codes are here"));
+    assert!(rig.shows("They are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
 }
@@ -186,6 +193,24 @@ fn words_are_compared_and_remembered_for_the_call() {
 }
 
 #[test]
+fn a_phone_is_invited_by_an_address_and_nothing_is_copied() {
+    let mut rig = Rig::new();
+    rig.clipboard.put("mine");
+    rig.click("Invite a phone or browser nearby");
+    assert_eq!(asked(&mut rig), ["page"]);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(page(PageGuest::Awaited))));
+    rig.invite_out();
+    assert!(rig.shows("QR code of the page’s address") && rig.shows("https://192.168.1.7:8443"));
+    assert_eq!(rig.clipboard.text(), "mine");
+    assert!(rig.shows("Waiting for somebody to open the page."));
+    rig.say(Event::Page(Some(page(PageGuest::Looking))));
+    assert!(rig.shows("The page is open on another device."));
+    rig.click("Cancel");
+    assert_eq!(asked(&mut rig), ["hang up"]);
+}
+
+#[test]
 fn the_next_call_has_words_of_its_own() {
     let mut rig = Rig::new();
     rig.in_call("Ann", None);
@@ -213,6 +238,10 @@ fn join_a_call_and_send_the_reply() {
     rig.say(Event::Code(Box::new(reply.clone())));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    // Most often nobody needs the reply.
+    assert!(rig.shows("Trying to reach them…") && !rig.shows("Send your reply back"));
+    assert_ne!(rig.clipboard.text(), reply.text.0);
+    rig.wait(crate::ui::screens::exchange::REPLY_AFTER);
     assert_eq!(rig.clipboard.text(), reply.text.0);
     assert!(rig.shows("Send your reply back and keep this window open"));
 }
@@ -442,6 +471,34 @@ fn the_end_says_why_and_leads_on() {
 }
 
 #[test]
+fn a_call_that_does_not_come_up_says_which_step_failed() {
+    let why = Diagnosis { step: Step::BothSymmetric, relay: Relay::NotSet };
+    let mut rig = Rig::new();
+    rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why)));
+    rig.enter(CallState::Ended(EndReason::NotConnected));
+    assert!(rig.shows(&why.to_string()));
+    rig.enter(CallState::Gathering(Kind::Reply));
+    rig.say(Event::Code(Box::new(own_code(Kind::Reply, 2))));
+    let since = rig.now();
+    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    assert!(!rig.shows(&why.to_string()), "that was another call");
+    rig.say(Event::Trouble(Trouble::Stuck(why)));
+    assert!(rig.shows(&crate::ui::wording::trouble(Trouble::Stuck(why))));
+}
+
+#[test]
+fn the_lobby_has_a_line_about_the_network() {
+    let mut rig = Rig::new();
+    let outlook = Outlook { nat: Nat::UdpBlocked, has_network: true, ..Outlook::default() };
+    rig.say(Event::Network(outlook));
+    assert!(rig.shows(outlook.line().unwrap()));
+    let unknown = Outlook { nat: Nat::NotAsked, ..outlook };
+    rig.say(Event::Network(unknown));
+    assert!(!rig.shows(outlook.line().unwrap()));
+}
+
+#[test]
 fn details_hold_every_candidate_and_take_theirs() {
     let mut rig = Rig::with(Setup { size: (1180.0, 1400.0), ..Setup::default() });
     let code = rig.invite_out();
@@ -527,7 +584,7 @@ fn servers_are_added_checked_and_removed() {
     rig.settle();
     rig.scroll(-4000.0);
     rig.click("Save server");
-    assert!(rig.shows("“99999” is not a port") && asked(&mut rig).is_empty());
+    assert!(rig.shows("the port is a number from 1 to 65535") && asked(&mut rig).is_empty());
     rig.click("Discard");
     rig.click(&format!("Remove {}", crate::settings::IceServer::GOOGLE_STUN));
     assert_eq!(asked(&mut rig), ["apply"]);

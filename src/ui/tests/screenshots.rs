@@ -4,9 +4,11 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -22,16 +24,22 @@ const SCENES: &[(&str, Scene)] = &[
     ("lobby", lobby),
     ("lobby-trouble", lobby_trouble),
     ("lobby-offer", lobby_offer),
+    ("lobby-nearby", lobby_nearby),
+    ("lobby-ring", lobby_ring),
+    ("calling", calling),
+    ("lobby-blocked", lobby_blocked),
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
     ("invite-qr", invite_qr),
     ("invite-passphrase", invite_passphrase),
     ("invite-sealed", invite_sealed),
+    ("phone", phone),
     ("join", join),
     ("join-locked", join_locked),
     ("join-scan", join_scan),
     ("reply", reply),
+    ("reply-stuck", reply_stuck),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
@@ -85,6 +93,25 @@ fn lobby(rig: &mut Rig) {
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
     rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+    network(rig, Nat::Translated(Mapping::EndpointIndependent));
+}
+
+fn network(rig: &mut Rig, nat: Nat) {
+    rig.say(Event::Network(Outlook { nat, has_network: true, ..Outlook::default() }));
+}
+
+fn lobby_blocked(rig: &mut Rig) {
+    lobby(rig);
+    network(rig, Nat::UdpBlocked);
+}
+
+fn why(step: Step) -> Diagnosis {
+    Diagnosis { step, relay: Relay::NotSet }
+}
+
+fn reply_stuck(rig: &mut Rig) {
+    reply(rig);
+    rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
 fn lobby_trouble(rig: &mut Rig) {
@@ -99,6 +126,24 @@ fn lobby_offer(rig: &mut Rig) {
     lobby(rig);
     rig.clipboard.put(&super::rig::own_code(Kind::Invite, 9).text.0);
     rig.focus();
+}
+
+fn lobby_nearby(rig: &mut Rig) {
+    lobby(rig);
+    let person = |name: &str| NearbyPerson { id: name.into(), name: name.into() };
+    let names = ["Ann", "Bo Lindqvist", "A very long name that somebody gave to his own window at home"];
+    rig.say(Event::Nearby(names.map(person).to_vec()));
+}
+
+fn lobby_ring(rig: &mut Rig) {
+    lobby_nearby(rig);
+    rig.say(Event::Ring(Some("Ann".into())));
+}
+
+fn calling(rig: &mut Rig) {
+    lobby(rig);
+    rig.say(Event::With(Some("Ann".into())));
+    rig.invite_out();
 }
 
 fn invite(rig: &mut Rig) {
@@ -147,6 +192,13 @@ fn join_locked(rig: &mut Rig) {
 fn join_scan(rig: &mut Rig) {
     join(rig);
     rig.click("Scan a code with the camera");
+}
+
+fn phone(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Page(Some(super::rig::page(PageGuest::Looking))));
+    rig.enter(CallState::WaitingForReply);
 }
 
 fn join(rig: &mut Rig) {
@@ -279,6 +331,7 @@ fn ended(rig: &mut Rig) {
 
 fn not_connected(rig: &mut Rig) {
     rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why(Step::BothSymmetric))));
     rig.enter(CallState::Ended(EndReason::NotConnected));
 }
 
