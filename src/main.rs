@@ -9,11 +9,9 @@ use tracing_subscriber::EnvFilter;
 use twocan::cli;
 
 /// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
-/// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL.
-/// webrtc tells of each server that does not answer; what that means for a call is told in words.
-const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc::peer_connection::transport=off";
-/// Libraries that write addresses into the log; only who names them wants that.
-const QUIET: &str = "portmapper=warn,igd_next=warn,netwatch=warn,hyper_util=warn";
+/// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL. What speaks with the
+/// network tells addresses with its errors; what they mean for a call is told in words.
+const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc=off,rtc=off,mdns_sd=off,portmapper=off,igd_next=off,netwatch=off";
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {
@@ -28,10 +26,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// `--log`, else `RUST_LOG`, else the default.
+/// `--log`, else `RUST_LOG`, else the default. A level is for this program alone: what the libraries say at length has
+/// addresses and passwords in it, and whoever wants that has to name them.
 fn log_to_stderr(level: Option<&str>) {
     let environment = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    let filter = level.map_or_else(environment, |level| EnvFilter::new(format!("{QUIET},{level}")));
+    let chosen = |level: &str| match level {
+        directives if directives.contains('=') => EnvFilter::new(directives),
+        level => EnvFilter::new(format!("off,twocan={level}")),
+    };
+    let filter = level.map_or_else(environment, chosen);
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

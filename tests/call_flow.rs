@@ -8,7 +8,7 @@ use path::Path;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
-use twocan::invite::Kind;
+use twocan::invite::{InviteError, Kind};
 use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
 use twocan::room::call::{CallState, EndReason, Rescue};
@@ -153,6 +153,35 @@ fn connected_over(path: &Path) -> (Person, Person) {
         person.words(false);
     }
     (ann, bo)
+}
+
+#[test]
+fn codes_with_a_passphrase_make_a_call_for_who_knows_it() {
+    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let passphrase = |text: &str| Command::Passphrase(Some(Redacted(text.into())));
+    ann.engine.send(Command::StartCall);
+    let plain = ann.code();
+    assert!(!plain.is_sealed());
+    // It can be added when the code is there already.
+    ann.engine.send(passphrase("rosebud"));
+    let invite = ann.code();
+    assert!(invite.is_sealed() && invite.candidates.is_empty() && invite.full == invite.text);
+    println!("{} characters, {} with a passphrase", plain.text.0.len(), invite.text.0.len());
+    bo.paste(&invite.text.0);
+    assert!(matches!(bo.refusal(), Refusal::Invite(InviteError::NeedsPassphrase(_))));
+    bo.engine.send(passphrase("rosebed"));
+    bo.paste(&invite.text.0);
+    assert_eq!(bo.refusal(), Refusal::Invite(InviteError::WrongPassphrase));
+    bo.engine.send(passphrase("rosebud"));
+    bo.paste(&invite.text.0);
+    let reply = bo.code();
+    assert!(reply.is_sealed() && reply.kind == Kind::Reply);
+    ann.paste(&invite.text.0);
+    assert_eq!(ann.refusal(), Refusal::Invite(InviteError::OwnCode(Kind::Invite)));
+    ann.paste(&reply.text.0);
+    ann.state("connected");
+    bo.state("connected");
+    assert_eq!(ann.words(false), bo.words(false));
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn help_names_every_verb_and_option() {
         "--format",
         "--stats",
         "--seconds",
+        "--passphrase-file",
         "--log",
     ] {
         assert!(help.contains(word), "{word} is missing in {help}");
@@ -121,6 +122,43 @@ fn a_code_goes_through_every_form_and_back() {
     let json = run(&["code", "--json"], invite::encode(&sample(Kind::Invite)).as_bytes()).stdout;
     let json: Value = serde_json::from_slice(&json).unwrap();
     assert_eq!((json["type"].as_str(), json["candidates"][0]["port"].as_u64()), (Some("offer"), Some(5000)));
+}
+
+#[test]
+fn a_passphrase_comes_from_a_file_or_the_environment() {
+    let scratch = Scratch::new("passphrase");
+    let file = scratch.join("passphrase");
+    std::fs::write(&file, "rose bud\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&[CALL, &["call", "--passphrase-file", file]].concat(), b"");
+    let sealed = text(&output.stdout);
+    assert!(sealed.starts_with("2can") && invite::is_sealed(sealed.trim_end()), "{sealed}");
+    // A call on a machine with one address: what the README says of the length.
+    println!("a code with a passphrase has {} characters", sealed.trim_end().len());
+
+    let code = |passphrase: Option<&str>| {
+        let mut command = twocan(&["code"]);
+        command.envs(passphrase.map(|passphrase| ("TWOCAN_PASSPHRASE", passphrase)));
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(sealed.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let opened = code(Some("rose bud"));
+    assert_eq!(status(&opened), 0);
+    assert!(invite::expect(&text(&opened.stdout), Kind::Invite, None).is_ok());
+    for (passphrase, sentence) in [
+        (None, "This code needs a passphrase"),
+        (Some("rosebud"), "The passphrase is not the one this code was made with"),
+        (Some(" "), "The variable TWOCAN_PASSPHRASE has no passphrase in it."),
+    ] {
+        let output = code(passphrase);
+        assert_eq!((status(&output), text(&output.stdout)), (2, String::new()));
+        assert!(text(&output.stderr).starts_with(sentence), "{}", text(&output.stderr));
+    }
+    let output = run(&["answer", sealed.trim_end()], b"");
+    assert!(status(&output) == 2 && text(&output.stderr).contains("--passphrase-file"));
+    is_refused(&["call", "--passphrase-file", "no-such-file"], b"");
+    is_refused(&["call", "--passphrase-file", file, "--format", "full"], b"");
 }
 
 #[test]
@@ -262,6 +300,65 @@ fn two_programs_hold_a_call() {
     assert!(last["seconds"].as_f64() >= first.unwrap()["seconds"].as_f64(), "{seen} {heard}");
     assert_eq!(pair.caller.wait(PATIENCE).code(), Some(0), "its seconds are over");
     assert_eq!(pair.answerer.wait(PATIENCE).code(), Some(0), "the other side hung up");
+}
+
+/// Codes, passphrase, words, names and addresses are for people, not for logs, not even for the longest.
+#[test]
+fn nothing_secret_reaches_the_log() {
+    let _alone = alone();
+    let scratch = Scratch::new("log");
+    let (passphrase, names) = ("sesame-of-the-log", ["Zebedee Log", "Yolanda Log"]);
+    let start = |name: &str, verb: &[&str]| {
+        let settings = scratch.join(&format!("{name}.json"));
+        std::fs::write(&settings, format!(r#"{{"name":"{name}"}}"#)).unwrap();
+        // All its addresses, not only the loopback, unless it has no other.
+        let has_network = if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|one| !one.is_loopback()));
+        let devices = CALL.iter().take_while(|word| !has_network || **word != "--bind");
+        let arguments: Vec<&str> = devices.chain(verb).copied().collect();
+        let mut command = twocan(&[&arguments[..], &["--log", "trace", "--seconds", "4"]].concat());
+        command.env("TWOCAN_CONFIG", settings).env("TWOCAN_PASSPHRASE", passphrase).env("RUST_LOG", "trace");
+        let log = std::fs::File::create(scratch.join(&format!("{name}.log"))).unwrap();
+        command.stderr(Stdio::from(log));
+        Running::start(&mut command)
+    };
+    let mut caller = start(names[0], &["call"]);
+    let invite = caller.lines().next(PATIENCE);
+    let mut answerer = start(names[1], &["answer", &invite]);
+    let reply = answerer.lines().next(PATIENCE);
+    caller.type_line(&reply);
+    assert_eq!((caller.wait(PATIENCE).code(), answerer.wait(PATIENCE).code()), (Some(0), Some(0)));
+
+    let mut secrets: Vec<String> = [passphrase, names[0], names[1]].map(str::to_owned).into();
+    for code in [&invite, &reply] {
+        let plain = invite::unseal(code, Some(passphrase)).unwrap();
+        let Ok(Pasted::Description(description)) = invite::read(&plain) else { panic!() };
+        let of = |name: &str| {
+            let start = format!("a={name}:");
+            let line = description.sdp.0.lines().find_map(|line| line.strip_prefix(&start));
+            line.unwrap_or_else(|| panic!("no {name}")).to_owned()
+        };
+        let fingerprint = of("fingerprint").replace("sha-256 ", "");
+        secrets.extend([of("ice-pwd"), fingerprint.replace(':', "").to_lowercase(), fingerprint]);
+        secrets.extend([code[10..40].to_owned(), plain[10..40].to_owned()]);
+        let candidates = invite::candidates(&description);
+        let addresses = candidates.iter().filter_map(|line| invite::Candidate::parse(line));
+        secrets.extend(addresses.map(|way| way.address).filter(|address| address != "127.0.0.1"));
+    }
+    for name in names {
+        let said = std::fs::read_to_string(scratch.join(&format!("{name}.log"))).unwrap();
+        // What is for the person at the terminal stands beside the log, without a level.
+        let is_log = |line: &&str| {
+            [" TRACE ", "DEBUG ", " INFO ", " WARN ", "ERROR "].iter().any(|level| line.contains(level))
+        };
+        let log: Vec<&str> = said.lines().filter(is_log).collect();
+        assert!(log.iter().any(|line| line.contains("DEBUG")), "{said}");
+        let words = said.lines().find_map(|line| line.strip_prefix("words: ")).expect("the words");
+        let words = words.split(" (").next().unwrap();
+        for secret in secrets.iter().map(String::as_str).chain([words]) {
+            let leak = log.iter().find(|line| line.contains(secret));
+            assert!(leak.is_none(), "{secret} in {leak:?}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
 use crate::settings::{IceServer, Settings};
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Redacted, Resolution};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -143,13 +143,16 @@ pub struct OutputArgs {
     /// The code that is printed: compact, or full (base64 of the JSON {type,sdp})
     #[arg(long, global = true, value_name = "compact|full", hide_possible_values = true)]
     pub format: Option<Format>,
+    /// The passphrase of the codes is in this file; or in the variable TWOCAN_PASSPHRASE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Write statistics, one JSON object a second; `-` is stdout
     #[arg(long, global = true, value_name = "FILE|-")]
     pub stats: Option<PathBuf>,
     /// End the call so many seconds after it connected
     #[arg(long, global = true, value_name = "N", value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// What is logged on stderr: error, warn, info, debug, trace, or directives as in RUST_LOG
+    /// What Twocan logs on stderr: error, warn, info, debug or trace; or directives as in RUST_LOG, for libraries too
     #[arg(long, global = true, value_name = "LEVEL", value_parser = log_filter)]
     pub log: Option<String>,
 }
@@ -216,12 +219,27 @@ impl Args {
         if turns > 0 && (network.ice_user.is_empty() || !fits(&network.ice_user)) {
             return Some("Each TURN server needs its --ice-user and --ice-password.".into());
         }
+        if output.passphrase_file.is_some() && output.format == Some(Format::Full) {
+            return Some("--passphrase-file is for compact codes, not for --format full.".into());
+        }
         if self.verb.is_none()
-            && (output.format.is_some() || output.stats.is_some() || output.seconds.is_some())
+            && (output.format.is_some()
+                || output.stats.is_some()
+                || output.seconds.is_some()
+                || output.passphrase_file.is_some())
         {
-            return Some("--format, --stats and --seconds are for the verbs call and answer.".into());
+            return Some(
+                "--format, --stats, --seconds and --passphrase-file are for the verbs call and answer."
+                    .into(),
+            );
         }
         None
+    }
+
+    /// What codes are sealed and opened with. `Err`: a sentence.
+    pub fn passphrase(&self) -> Result<Option<Redacted<String>>, String> {
+        let variable = std::env::var_os(super::passphrase::VARIABLE);
+        super::passphrase::read(self.output.passphrase_file.as_deref(), variable)
     }
 
     /// What the engine starts with, from the command line and, where that is silent, from the settings.

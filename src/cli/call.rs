@@ -14,8 +14,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub fn run(args: &Args, task: Task) -> Exit {
-    let prepared = args.engine_setup(settings()).and_then(|setup| Ok((setup, Statistics::open(args)?)));
-    let (setup, statistics) = match prepared {
+    let prepared = args
+        .engine_setup(settings())
+        .and_then(|setup| Ok((setup, Statistics::open(args)?, args.passphrase()?)));
+    let (setup, statistics, passphrase) = match prepared {
         Ok(prepared) => prepared,
         Err(sentence) => {
             console::say(&sentence);
@@ -26,6 +28,7 @@ pub fn run(args: &Args, task: Task) -> Exit {
         format: args.output.format.unwrap_or_default(),
         seconds: args.output.seconds,
         named_devices: args.named_devices(),
+        passphrase,
     };
     let (inputs, inbox) = crossbeam_channel::bounded(INPUTS);
     let _long_lines = LongLines::begin();

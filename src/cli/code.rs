@@ -1,5 +1,6 @@
 //! `twocan code`: reads any code on stdin and prints it in another form.
 
+use super::args::Args;
 use super::{Exit, console};
 use crate::invite::{self, Candidate, Description, Kind, MAX_TEXT, Pasted};
 use serde::Serialize;
@@ -21,7 +22,14 @@ struct Way {
     protocol: String,
 }
 
-pub fn run(full: bool, json: bool) -> Exit {
+pub fn run(args: &Args, full: bool, json: bool) -> Exit {
+    let passphrase = match args.passphrase() {
+        Ok(passphrase) => passphrase,
+        Err(sentence) => {
+            console::say(&sentence);
+            return Exit::BadInput;
+        }
+    };
     let mut text = Vec::new();
     // One byte more than is allowed is enough to see that it is too much.
     let read = std::io::stdin().lock().take(MAX_TEXT as u64 + 1).read_to_end(&mut text);
@@ -29,13 +37,15 @@ pub fn run(full: bool, json: bool) -> Exit {
         console::say(&format!("The code cannot be read: {error}."));
         return Exit::BadInput;
     }
-    match invite::read(&String::from_utf8_lossy(&text)) {
+    let text = String::from_utf8_lossy(&text);
+    let passphrase = passphrase.as_ref().map(|passphrase| passphrase.0.as_str());
+    match invite::unseal(&text, passphrase).and_then(|text| invite::read(&text)) {
         Ok(pasted) => {
             console::print(&shown(&pasted, full, json));
             Exit::Ended
         }
         Err(error) => {
-            console::say(&error.to_string());
+            console::say(&super::passphrase::sentence(&error));
             Exit::BadInput
         }
     }

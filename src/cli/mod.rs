@@ -15,6 +15,7 @@ pub mod console;
 mod demo;
 mod devices;
 mod doctor;
+mod passphrase;
 mod session;
 
 #[cfg(test)]
@@ -64,7 +65,7 @@ pub fn run(args: &Args) -> Exit {
         Some(Verb::Call) => call::run(args, session::Task::Call),
         Some(Verb::Answer { code }) => call::run(args, session::Task::Answer(code.clone())),
         Some(Verb::Page { port }) => call::run(args, session::Task::Page(*port)),
-        Some(Verb::Code { full, json }) => code::run(*full, *json),
+        Some(Verb::Code { full, json }) => code::run(args, *full, *json),
         Some(Verb::Devices { json }) => devices::run(*json),
         Some(Verb::Doctor { json }) => doctor::run(args, *json),
     }

@@ -4,8 +4,8 @@
 
 mod page;
 
-use super::Exit;
 use super::args::Format;
+use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
@@ -14,6 +14,7 @@ use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ pub struct Wishes {
     pub seconds: Option<Duration>,
     /// Devices without which there is no call.
     pub named_devices: Vec<DeviceKind>,
+    /// Of the codes, ours and theirs.
+    pub passphrase: Option<Redacted<String>>,
 }
 
 pub struct Session {
@@ -113,6 +116,9 @@ impl Session {
             printed: None,
             call_ends: None,
         };
+        if let Some(passphrase) = session.wishes.passphrase.clone() {
+            session.send(Command::Passphrase(Some(passphrase)));
+        }
         match task {
             Task::Call => {
                 session.phase = Phase::Running(CallState::Idle);
@@ -185,13 +191,13 @@ impl Session {
                 return self.send(Command::Admit(admit));
             }
         }
-        let (text, read) = match invite::read(text) {
+        let (text, read) = match self.read(text) {
             Err(error) if !self.partial.is_empty() => {
                 let joined = format!("{}\n{text}", self.partial);
-                match invite::read(&joined) {
+                match self.read(&joined) {
                     Err(InviteError::CutOff) => (joined, Err(InviteError::CutOff)),
                     Err(_) => (text.to_owned(), Err(error)),
-                    Ok(pasted) => (joined, Ok(pasted)),
+                    Ok(opened) => (joined, Ok(opened)),
                 }
             }
             read => (text.to_owned(), read),
@@ -203,13 +209,13 @@ impl Session {
                 if error == InviteError::CutOff && text.len() <= MAX_TEXT {
                     self.partial = text;
                 }
-                self.say(&error.to_string());
+                self.say(&passphrase::sentence(&error));
             }
-            Ok(_) => match self.phase {
-                Phase::AwaitingInvite => self.take_invite_from_stdin(&text),
+            Ok(opened) => match self.phase {
+                Phase::AwaitingInvite => self.take_invite_from_stdin(&opened),
                 Phase::Running(_) => {
                     self.pasting = true;
-                    self.send(Command::Paste(Redacted(text)));
+                    self.send(Command::Paste(Redacted(opened)));
                 }
                 Phase::Leaving { .. } | Phase::Ended => {}
             },
@@ -271,16 +277,28 @@ impl Session {
     }
 
     fn take_invite(&mut self, code: &str) {
-        match invite::expect(code, Kind::Invite, None) {
-            Ok(_) => {
+        match self.opened(code).and_then(|code| invite::expect(&code, Kind::Invite, None).map(|_| code)) {
+            Ok(code) => {
                 self.phase = Phase::Running(CallState::Idle);
-                self.send(Command::JoinCall(Redacted(code.to_owned())));
+                self.send(Command::JoinCall(Redacted(code)));
             }
             Err(error) => {
-                self.say(&error.to_string());
+                self.say(&passphrase::sentence(&error));
                 self.end(Exit::BadInput);
             }
         }
+    }
+
+    /// The text, opened, if it is of use.
+    fn read(&self, text: &str) -> Result<String, InviteError> {
+        let opened = self.opened(text)?;
+        invite::read(&opened).map(|_| opened)
+    }
+
+    /// The text as it reads without a passphrase.
+    fn opened(&self, text: &str) -> Result<String, InviteError> {
+        let passphrase = self.wishes.passphrase.as_ref().map(|passphrase| passphrase.0.as_str());
+        invite::unseal(text, passphrase).map(Cow::into_owned)
     }
 
     fn take_invite_from_stdin(&mut self, text: &str) {
@@ -310,6 +328,9 @@ impl Session {
     fn handle_code(&mut self, code: OwnCode) {
         if self.page.is_wanted() && !matches!(self.phase, Phase::Running(CallState::Reconnecting { .. })) {
             return;
+        }
+        if self.wishes.passphrase.is_some() && !code.is_sealed() {
+            self.say("This code has no passphrase: it is for another program, which knows of none.");
         }
         let text = match self.wishes.format {
             Format::Compact => code.text,

@@ -5,7 +5,7 @@ mod peer;
 mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::invite::{InviteError, Kind};
+use crate::invite::{self, InviteError, Kind};
 use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
@@ -30,6 +30,8 @@ pub enum Command {
     JoinCall(Redacted<String>),
     /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
     Paste(Redacted<String>),
+    /// What the codes of this call are sealed and opened with; `None`: nothing.
+    Passphrase(Option<Redacted<String>>),
     MuteMicrophone(bool),
     StopCamera(bool),
     /// Lets in who waits in the lobby, or sends them away.
@@ -64,6 +66,13 @@ pub struct OwnCode {
     pub full: Redacted<String>,
     /// `candidate:...` lines, one for each way to reach us.
     pub candidates: Vec<Redacted<String>>,
+}
+
+impl OwnCode {
+    /// Whether it takes a passphrase to read it.
+    pub fn is_sealed(&self) -> bool {
+        invite::is_sealed(&self.text.0)
+    }
 }
 
 /// Somebody with the app open in the same network.

@@ -1,28 +1,32 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
+mod apply;
 mod door;
+mod face;
 mod fresh;
 mod nearby;
 mod network;
 mod page;
+mod passphrase;
 mod tell;
 mod trust;
 
 pub use trust::TrustEnd;
 
-use super::peer::{RemoteEnd, accept, own_code};
+use super::peer::{RemoteEnd, accept};
 use super::{Command, EngineSetup, Event, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
-use crate::net::{Endpoint, Link, NetError, NetEvent, Peer, PortMapping};
+use crate::net::{Endpoint, Link, NetError, NetEvent, Peer};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
 use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::message::Message;
 use crate::settings::Settings;
 use crate::stats::PeerStats;
-use crate::units::{Bitrate, Resolution};
+use crate::units::Resolution;
+use face::Face;
 use fresh::{Fresh, next_of};
 use nearby::Neighbours;
 use network::Network;
@@ -74,27 +78,6 @@ pub fn spawn(
     preview
 }
 
-/// The way to the face.
-#[derive(Clone)]
-struct Face {
-    outbox: crossbeam_channel::Sender<Event>,
-    wake: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-impl Face {
-    fn tell(&self, event: Event) {
-        let dispensable = matches!(event, Event::Levels { .. } | Event::Stats(..));
-        if dispensable && self.outbox.len() > super::Engine::EVENTS / 2 {
-            return;
-        }
-        if self.outbox.try_send(event).is_ok()
-            && let Some(wake) = &self.wake
-        {
-            wake();
-        }
-    }
-}
-
 struct Task {
     call: Call,
     settings: Settings,
@@ -109,6 +92,7 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    passphrase: Option<crate::units::Redacted<String>>,
     network: Network,
     /// The connection whose place a new one for the same invite will take.
     retired: Option<RemoteEnd>,
@@ -144,6 +128,7 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            passphrase: None,
             network: Network::new(),
             retired: None,
             page: None,
@@ -248,6 +233,7 @@ impl Task {
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
+        self.passphrase = None;
         if let Some(peer) = self.peer.take() {
             peer.connection.withdraw();
             self.closing.spawn(peer.close());
@@ -294,14 +280,14 @@ impl Task {
         }
         match (made.result, fresh) {
             (Ok((connection, own)), Some(fresh)) => {
-                self.face.tell(Event::Code(Box::new(own_code(&own))));
-                fresh.made = Some((connection, own));
+                fresh.made = Some((connection, own.clone()));
+                self.tell_code(&own);
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
                 self.network.own_code(&self.net, &own);
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
-                self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
+                self.tell_code(&peer.own);
                 self.nearby_code(&peer.own);
                 self.face.tell(peer.picture());
                 self.peer = Some(peer);
@@ -336,8 +322,9 @@ impl Task {
             Command::CallNearby(id) => self.call_nearby(&id),
             Command::AnswerRing(accept) => self.answer_ring(accept),
             Command::ServePage(port) => self.serve_page(port).await,
-            Command::JoinCall(text) => self.join(&text.0),
-            Command::Paste(text) => self.paste(&text.0).await,
+            Command::JoinCall(text) => self.open_and_join(&text),
+            Command::Paste(text) => self.open_and_paste(&text).await,
+            Command::Passphrase(passphrase) => self.set_passphrase(passphrase),
             Command::MuteMicrophone(muted) => {
                 self.microphone_muted = muted;
                 self.media.mute_microphone(muted);
@@ -394,7 +381,9 @@ impl Task {
         match usable {
             Ok(invite) => {
                 if self.call.state() == CallState::WaitingForReply {
+                    let passphrase = self.passphrase.clone();
                     self.happen(Happening::HangUp);
+                    self.passphrase = passphrase;
                 }
                 self.happen(Happening::Join);
                 self.make(Some(invite));
@@ -584,52 +573,6 @@ impl Task {
                 self.say(&self.mute());
             }
             _ => {}
-        }
-    }
-
-    /// Takes over what has changed; what the command line set stays unless the user changes it in the window.
-    fn apply(&mut self, new: Settings) {
-        let old = std::mem::replace(&mut self.settings, new);
-        let new = &self.settings;
-        if new.camera != old.camera {
-            self.media.set_camera(new.camera_choice());
-        }
-        if new.microphone != old.microphone {
-            self.media.set_microphone(new.microphone_choice());
-        }
-        if new.speaker != old.speaker {
-            self.media.set_speaker(new.speaker_choice());
-        }
-        if (new.width, new.height, new.fps) != (old.width, old.height, old.fps) {
-            self.media.set_picture(device::PictureRequest {
-                resolution: Resolution::new(new.width, new.height),
-                fps: new.fps,
-            });
-        }
-        self.call.set_asks(new.ask_first);
-        self.media.set_noise_suppression(new.noise_suppression);
-        self.media.set_automatic_gain(new.automatic_gain);
-        if new.ice_servers != old.ice_servers {
-            self.net.ice_servers = new.ice_servers.clone();
-            self.network.follow(&self.net);
-        }
-        if new.hide_addresses != old.hide_addresses {
-            self.net.hide_addresses = new.hide_addresses;
-        }
-        if new.port_mapping != old.port_mapping {
-            self.net.port_mapping = if new.port_mapping { PortMapping::on() } else { PortMapping::default() };
-            self.net.port_mapping.prepare();
-        }
-        if new.max_kbps != old.max_kbps {
-            self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));
-        }
-        if new.ask_first != old.ask_first && !self.call.state().in_call() {
-            self.shut_the_door();
-        }
-        if self.settings.name != old.name {
-            let hello = self.hello();
-            self.say(&hello);
-            self.announce_again();
         }
     }
 }

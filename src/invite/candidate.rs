@@ -146,4 +146,34 @@ mod tests {
             assert_eq!(Candidate::parse(line), None, "{line}");
         }
     }
+
+    #[test]
+    fn damaged_lines_are_refused_or_read_again() {
+        let whole =
+            b"candidate:842163049 1 udp 1677729535 203.0.113.7 61234 typ srflx raddr 10.0.0.1 rport 5000";
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut below = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % limit as u64) as usize
+        };
+        for _ in 0..40_000 {
+            let mut bytes = whole.to_vec();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] = below(256) as u8,
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, b" .:-_%0aZ\xc3\xa9\r\n"[below(13)]),
+                }
+            }
+            let line = String::from_utf8_lossy(&bytes);
+            if let Some(candidate) = Candidate::parse(&line) {
+                let Candidate { kind, address, port, protocol, component } = &candidate;
+                let again = format!("candidate:1 {component} {protocol} 1 {address} {port} typ {kind}");
+                assert_eq!(Candidate::parse(&again), Some(candidate), "{line}");
+            }
+        }
+    }
 }

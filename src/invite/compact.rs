@@ -24,6 +24,7 @@
 use super::InviteError;
 use super::candidate::{Candidate, CandidateKind, Protocol};
 use super::foreign::{self, Browser};
+use super::sealed::{self, Sealed};
 use super::secret::{Guest, Secret};
 use super::template::{Essence, Maker};
 use base64::Engine as _;
@@ -32,7 +33,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub const PREFIX: &str = "2can";
 const VERSION: u8 = 0;
-const HEAD: usize = 2;
+pub(super) const HEAD: usize = 2;
+/// Of byte 0: they belong to the nonce.
+pub(super) const NONCE_BITS: u8 = 0b111;
+/// Byte 0 of a code with a passphrase (`sealed`): version 0, kind 3.
+pub(super) const SEALED: u8 = 3 << 3;
 /// Of an invite; a reply has less.
 const FIXED: usize = HEAD + 32 + Secret::LENGTH;
 const CHECKSUM: usize = 4;
@@ -42,7 +47,7 @@ const INVITE: u8 = 0;
 const REPLY: u8 = 2;
 /// As many as a description may have.
 const MAX_CANDIDATES: usize = 48;
-const MOST: usize = FIXED + MAX_CANDIDATES * 19 + CHECKSUM;
+const MOST: usize = FIXED + MAX_CANDIDATES * 19 + sealed::MORE + CHECKSUM;
 const NONCES: u16 = 1 << 11;
 /// Places in a text where a code might begin that are looked at.
 const MAX_STARTS: usize = 64;
@@ -78,10 +83,15 @@ pub(super) fn encode_version(essence: &Essence, version: u8) -> Option<String> {
     for candidate in &essence.candidates {
         write_candidate(&mut body, candidate)?;
     }
+    pack(version << 5 | kind << 3, &body)
+}
+
+/// A code of these bytes: `head` is the first of them, its nonce bits are free. `None`: no nonce is of use.
+pub(super) fn pack(head: u8, body: &[u8]) -> Option<String> {
     // Which nonce comes first does not matter, only that the same code always looks the same.
     (0..NONCES).find_map(|nonce| {
-        let head = [version << 5 | kind << 3 | (nonce >> 8) as u8, nonce as u8];
-        let mut bytes = [&head[..], &body[..]].concat();
+        let head = [head & !NONCE_BITS | (nonce >> 8) as u8, nonce as u8];
+        let mut bytes = [&head[..], body].concat();
         let checksum = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&checksum.to_be_bytes());
         whiten(&mut bytes);
@@ -89,6 +99,14 @@ pub(super) fn encode_version(essence: &Essence, version: u8) -> Option<String> {
         let clean = digits.bytes().all(|digit| digit.is_ascii_alphanumeric());
         clean.then(|| format!("{PREFIX}{digits}"))
     })
+}
+
+/// The bytes of a code that [`pack`] made, without whitening and checksum.
+pub(super) fn content(code: &str) -> Option<Vec<u8>> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(code.strip_prefix(PREFIX)?).ok()?;
+    whiten(&mut bytes);
+    let (content, _) = bytes.split_last_chunk::<CHECKSUM>()?;
+    (content.len() > HEAD).then(|| content.to_vec())
 }
 
 /// The first code in a text, whatever stands round it and however it is broken up. `None`: there is none.
@@ -160,6 +178,9 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
     if content[0] >> 5 != VERSION {
         return Some(Err(InviteError::NewerVersion));
     }
+    if content[0] & !NONCE_BITS == SEALED {
+        return Some(Err(InviteError::NeedsPassphrase(Sealed(content.to_vec()))));
+    }
     let mut rest = &content[HEAD..];
     let fingerprint = *take::<32>(&mut rest)?;
     let maker = match content[0] >> 3 & 0b11 {
@@ -175,7 +196,7 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
     Some(Ok(Found::Ours(Essence { maker, fingerprint, candidates })))
 }
 
-fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {
+pub(super) fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {
     let kind = match candidate.kind {
         CandidateKind::Host => 0,
         CandidateKind::ServerReflexive | CandidateKind::PeerReflexive => 1,

@@ -1,6 +1,7 @@
 //! Why a pasted text is of no use.
 
 use super::Kind;
+use super::sealed::Sealed;
 
 /// `Display` is one sentence on what happened and one on what to do. None of them repeats the pasted text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,12 @@ pub enum InviteError {
         "This code was made by a newer Twocan. Update Twocan on this computer, then paste the code again."
     )]
     NewerVersion,
+    #[error("This code needs a passphrase. Ask the person who sent it, then enter it here.")]
+    NeedsPassphrase(Sealed),
+    #[error(
+        "The passphrase is not the one this code was made with. Try again; small and capital letters differ."
+    )]
+    WrongPassphrase,
     #[error("This text is far too long to be a code. Copy only the code you were sent, then paste it here.")]
     TooLarge,
     #[error("{}", own_code(*.0))]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! There are two forms: the compact code (`compact`), of some 130 letters and digits, and the full one, base64 of the
-//! JSON that browsers and other programs speak. Both carry the same.
+//! JSON that browsers and other programs speak. Both carry the same. A compact code may be encrypted with a
+//! passphrase (`sealed`); it is opened ([`unseal`]) before anything else is done with it.
 //!
 //! Decides whether a pasted text is an invite, a reply or a single ICE candidate, and if it is of no use, why. The
 //! engine calls it on its own task, the window and the terminal for what they show. The text comes from a stranger:
@@ -21,6 +22,7 @@ mod doorbell;
 mod error;
 mod foreign;
 mod sdp;
+mod sealed;
 mod secret;
 pub mod stun;
 mod template;
@@ -29,11 +31,14 @@ mod text;
 #[cfg(test)]
 mod compact_tests;
 #[cfg(test)]
+mod sealed_tests;
+#[cfg(test)]
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, Protocol};
 pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;
+pub use sealed::{SALT, Sealed, is_sealed, passphrase, seal, unseal};
 pub use secret::{Guest, Identity, Secret};
 pub use template::{Maker, canonical, knocked, mark, secret};
 

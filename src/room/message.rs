@@ -159,4 +159,49 @@ mod tests {
         assert_eq!(clean_name("  Ann\n\n\u{202e}evil  "), "Ann evil");
         assert_eq!(clean_name(&"x".repeat(5000)).len(), MAX_NAME);
     }
+
+    /// Whatever a stranger sends: no panic, and what is taken keeps to the limits and survives the channel.
+    #[test]
+    fn damaged_messages_are_ignored_or_harmless() {
+        const NOISE: &[u8] = b"{}[]\":,0-9ea\\\x00\xff";
+        let nonce = "5a".repeat(32);
+        let samples = [
+            r#"{"type":"hello","name":"Ann Ж 安","microphoneMuted":true,"cameraStopped":false}"#.to_owned(),
+            r#"{"type":"view","width":1280,"height":720,"shown":true}"#.to_owned(),
+            format!(r#"{{"type":"trust-nonce","nonce":"{nonce}","proof":"{nonce}"}}"#),
+            format!(r#"{{"type":"trust-commit","commitment":"{nonce}"}}"#),
+            r#"{"type":"candidate","candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host"}"#.to_owned(),
+        ];
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut below = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % limit as u64) as usize
+        };
+        let mut taken = 0;
+        for round in 0..40_000 {
+            let mut bytes = samples[round % samples.len()].clone().into_bytes();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len().max(1));
+                match below(4) {
+                    _ if bytes.is_empty() => {}
+                    0 => bytes[at] = below(256) as u8,
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.insert(at, NOISE[below(NOISE.len())]),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            let Some(message) = Message::from_json(&text) else { continue };
+            taken += 1;
+            assert_eq!(Message::from_json(&message.to_json()), Some(message.clone()), "{text}");
+            match message {
+                Message::Hello { name, .. } => assert!(name.chars().count() <= MAX_NAME),
+                Message::View { width, height, .. } => assert!(width.max(height) <= MAX_DRAWN),
+                _ => {}
+            }
+        }
+        assert!(taken > 1000, "{taken}");
+    }
 }

@@ -6,6 +6,7 @@ use super::clipboard::{Answer, Clipboard, Copied, Purpose};
 use super::keys;
 use super::model::{Effect, Model, Tone};
 use super::repaint::Waker;
+use super::scanner::Scanner;
 use super::screens;
 use super::shown::Shown;
 use super::theme;
@@ -16,7 +17,7 @@ use super::window::{StartAction, WindowOptions};
 use super::wording;
 use crate::device::DeviceKind;
 use crate::engine::{Command, Engine, Event, PictureHandle};
-use crate::invite::{self, Kind, Pasted};
+use crate::invite::{self, InviteError, Kind, Pasted};
 use crate::room::call::CallState;
 use crate::settings::{Settings, Theme};
 use crate::units::{Redacted, Resolution};
@@ -52,6 +53,8 @@ pub struct App {
     own: video::View,
     remote: Option<video::View>,
     toasts: Toasts,
+    /// While a QR code is looked for.
+    scanner: Option<Scanner>,
     shown: Shown,
     awake: Awake,
     /// What the engine was told last about being seen nearby.
@@ -103,6 +106,7 @@ impl App {
             own,
             remote: None,
             toasts: Toasts::default(),
+            scanner: None,
             shown: Shown::default(),
             awake: Awake::default(),
             nearby: false,
@@ -124,12 +128,30 @@ impl App {
             self.take_answer(answer, now);
         }
         self.serve_courier(ctx);
+        self.scan();
         if !matches!(self.model.call, CallState::Idle | CallState::Ended(_)) {
             self.view.joining = false;
         }
         self.own.refresh();
         if let Some(remote) = &mut self.remote {
             remote.refresh();
+        }
+    }
+
+    /// The search for a QR code runs as long as its part of the screen shows.
+    fn scan(&mut self) {
+        let screen = self.view.screen(&self.model);
+        self.view.scanning &= matches!(screen, Screen::Exchange | Screen::Call);
+        if !self.view.scanning {
+            self.scanner = None;
+        } else if self.scanner.is_none() {
+            self.scanner = Scanner::start(self.engine.preview(), self.waker.clone());
+            self.view.scanning = self.scanner.is_some();
+        }
+        if let Some(text) = self.scanner.as_ref().and_then(Scanner::poll) {
+            self.view.scanning = false;
+            self.scanner = None;
+            self.submit(text.0);
         }
     }
 
@@ -145,10 +167,8 @@ impl App {
                 }
                 Effect::MutedHint(true) => self.toasts.add_with(wording::MUTED, Self::UNMUTE, now),
                 Effect::MutedHint(false) => self.toasts.remove(wording::MUTED),
-                Effect::ClearField => {
-                    self.view.field.clear();
-                    self.view.offer = None;
-                }
+                Effect::ClearField => self.view.clear_field(),
+                Effect::AskPassphrase => self.view.joining |= self.model.call == CallState::Idle,
                 Effect::NewCall => self.view.new_call(),
                 Effect::Dismiss => self.engine.send(Command::Dismiss),
                 Effect::StayAwake(awake) => self.awake.set(awake),
@@ -243,13 +263,18 @@ impl App {
             {
                 Some(Offer { kind: wanted, text })
             }
+            Err(InviteError::NeedsPassphrase(_)) if !self.view.is_declined(&text.0) => {
+                Some(Offer { kind: wanted, text })
+            }
             Ok(Pasted::Description(_) | Pasted::Candidate(_)) | Err(_) => None,
         };
     }
 
     fn submit(&mut self, text: String) {
         self.model.refusal = None;
+        self.model.locked = false;
         let text = Redacted(text);
+        self.view.submitted = text.clone();
         let command = if self.view.joining && self.model.call == CallState::Idle {
             Command::JoinCall(text)
         } else {
@@ -284,6 +309,15 @@ impl App {
             Act::Read(purpose) => self.clipboard.read(purpose),
             Act::Submit(text) => self.submit(text),
             Act::Copy(what) => self.copy(what),
+            Act::SetPassphrase(passphrase) => {
+                self.view.sealing = None;
+                self.engine.send(Command::Passphrase(passphrase.map(Redacted)));
+            }
+            Act::Unlock(passphrase) => {
+                self.engine.send(Command::Passphrase(Some(Redacted(passphrase))));
+                self.submit(self.view.submitted.0.clone());
+            }
+            Act::Scan(on) => self.view.scanning = on,
             Act::TakeOffer => {
                 if let Some(offer) = self.view.offer.take() {
                     self.submit(offer.text.0);
@@ -321,11 +355,11 @@ impl App {
     /// Nothing of an earlier try may stand in the next one's field.
     fn forget_paste(&mut self) {
         self.view.joining = false;
-        self.view.offer = None;
-        self.view.field.clear();
+        self.view.clear_field();
         self.view.candidate.clear();
         self.view.details = false;
         self.model.refusal = None;
+        self.model.locked = false;
     }
 
     fn cancel(&mut self) {
@@ -444,6 +478,7 @@ impl App {
             Overlay::None => {}
             Overlay::Settings => screens::settings::show(ui, &mut scene),
             Overlay::Help => screens::help::show(ui, &mut scene),
+            Overlay::Qr => screens::hand_over::qr(ui, &mut scene),
             Overlay::ConfirmCancel if screen == Screen::Exchange => {
                 screens::exchange::confirm_cancel(ui, &mut scene);
             }

@@ -5,8 +5,8 @@
 //! FrameSlot (own, peer) --newest--> video::View --planes--> GPU
 //! ```
 //!
-//! Everything here runs on the window's thread and never blocks: clipboard, settings file and the lock of the screen
-//! saver have small threads of their own. The window paints only when something came in (`repaint`).
+//! Everything here runs on the window's thread and never blocks: clipboard, settings file, the lock of the screen
+//! saver and the search for QR codes have small threads of their own. The window paints only when something came in (`repaint`).
 
 mod app;
 mod background;
@@ -14,7 +14,9 @@ mod clipboard;
 mod icons;
 mod keys;
 mod model;
+mod qr;
 mod repaint;
+mod scanner;
 mod screens;
 mod shown;
 mod theme;

@@ -2,8 +2,10 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Quality, RemotePeer, Trouble};
-use crate::invite::Kind;
+use crate::engine::{
+    Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Quality, Refusal, RemotePeer, Trouble,
+};
+use crate::invite::{InviteError, Kind};
 use crate::net::Reach;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
@@ -48,6 +50,8 @@ pub struct Model {
     pub page: Option<PageLink>,
     /// Why the last pasted text was not taken: a sentence.
     pub refusal: Option<String>,
+    /// That was because it needs a passphrase, or another one.
+    pub locked: bool,
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
     pub remote: RemotePeer,
@@ -89,6 +93,7 @@ impl Default for Model {
             reach: Reach::default(),
             page: None,
             refusal: None,
+            locked: false,
             candidates_added: 0,
             remote: RemotePeer::default(),
             words: WordsModel::default(),
@@ -129,6 +134,8 @@ pub enum Effect {
     MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
     ClearField,
+    /// The code that was submitted needs a passphrase: there has to be a field for it.
+    AskPassphrase,
     /// Nothing of an earlier call may show in the window.
     NewCall,
     /// Nobody has to be told that he himself went back: straight to the lobby.
@@ -221,7 +228,8 @@ impl Model {
             }
             Event::Code(_) if self.page.is_some() => Vec::new(),
             Event::Code(code) => {
-                let first = self.code.is_none();
+                // One with a passphrase takes the place of the one without.
+                let first = self.code.as_ref().is_none_or(|old| old.is_sealed() != code.is_sealed());
                 let changed = self.code.as_ref().is_some_and(|old| old.text != code.text);
                 self.code = Some(*code);
                 if first || changed {
@@ -239,7 +247,11 @@ impl Model {
             }
             Event::Refused(refusal) => {
                 self.refusal = Some(refusal.to_string());
-                Vec::new()
+                self.locked = matches!(
+                    refusal,
+                    Refusal::Invite(InviteError::NeedsPassphrase(_) | InviteError::WrongPassphrase)
+                );
+                if self.locked { vec![Effect::AskPassphrase] } else { Vec::new() }
             }
             Event::CandidateAdded => {
                 self.candidates_added += 1;
@@ -329,6 +341,7 @@ impl Model {
         let mut effects = Vec::new();
         if before != state {
             self.refusal = None;
+            self.locked = false;
         }
         match state {
             CallState::Idle => {

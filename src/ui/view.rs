@@ -32,6 +32,8 @@ pub enum Overlay {
     None,
     Settings,
     Help,
+    /// Our code as a QR code.
+    Qr,
     /// "Do you really want to give up this code?"
     ConfirmCancel,
 }
@@ -106,6 +108,13 @@ pub struct View {
     /// The field for the other side's code, and the one for a single candidate.
     pub field: String,
     pub candidate: String,
+    /// What was submitted last: it is submitted again with its passphrase.
+    pub submitted: Redacted<String>,
+    /// The fields for a passphrase: of our code, while one is being added, and of theirs.
+    pub sealing: Option<String>,
+    pub unlock: String,
+    /// The camera looks for a QR code.
+    pub scanning: bool,
     /// The details panel of the exchange.
     pub details: bool,
     pub overlay: Overlay,
@@ -153,6 +162,10 @@ impl View {
             drawn: None,
             field: String::new(),
             candidate: String::new(),
+            submitted: Redacted::default(),
+            sealing: None,
+            unlock: String::new(),
+            scanning: false,
             details: false,
             overlay: Overlay::None,
             statistics: false,
@@ -196,6 +209,7 @@ impl View {
         self.details = false;
         self.candidate.clear();
         self.words = false;
+        self.sealing = None;
         self.fill = None;
     }
 
@@ -208,6 +222,15 @@ impl View {
     pub fn toggle_words(&mut self) {
         self.words = !self.words;
         self.statistics = false;
+    }
+
+    /// Nothing that was pasted, typed or being scanned is of use any more.
+    pub fn clear_field(&mut self) {
+        self.field.clear();
+        self.unlock.clear();
+        self.submitted = Redacted::default();
+        self.scanning = false;
+        self.offer = None;
     }
 
     /// This text in the clipboard is never offered.
@@ -249,6 +272,12 @@ pub enum Act {
     /// A pasted or typed code.
     Submit(String),
     Copy(Copied),
+    /// What our code is sealed with.
+    SetPassphrase(Option<String>),
+    /// What the code that was submitted last is opened with.
+    Unlock(String),
+    /// Look for a QR code in the camera's picture, or no longer.
+    Scan(bool),
     TakeOffer,
     DropOffer,
     /// Gives up the exchange; asks first when a code is already out.

@@ -76,6 +76,64 @@ fn two_windows_hold_a_call_over_the_clipboard() {
     assert_eq!(bob.close(), Some(0));
 }
 
+/// The second window's camera is held up to the first one's screen: what it shows is its camera's picture.
+#[test]
+fn the_second_window_joins_by_what_its_camera_sees() {
+    let scratch = Scratch::new("window-qr-camera");
+    let Some(desktop) = Desktop::start(Scratch::new("window-qr")) else { return };
+    let mut ann = desktop.open("Ann", ARGUMENTS, 0);
+    ann.click("Start a call");
+    let invite = wait_for_code(&desktop, "");
+    ann.click("Show as QR");
+    let code = ann.wait_for("the QR code", |item| item.name == "Your code as a QR code");
+    let film = scratch.join("screen.y4m");
+    let video = wait_for("the code on the screen", PATIENCE, || {
+        let picture = desktop.picture(&code);
+        // Still fading in, or not there at all.
+        let dark = picture.pixels().filter(|pixel| pixel.0[1] < 60).count();
+        (dark * 100 > (picture.width() * picture.height()) as usize * 15).then(|| film_of(&picture))
+    });
+    std::fs::write(&film, video).unwrap();
+    ann.click("Done");
+    desktop.set_clipboard("nothing that helps");
+
+    let film = film.to_str().unwrap();
+    let arguments: Vec<&str> =
+        ARGUMENTS.iter().map(|word| if *word == "pattern" { film } else { word }).collect();
+    let mut bob = desktop.open("Bob", &arguments, 980);
+    bob.click("Join a call");
+    bob.click("Scan a code with the camera");
+    let reply = wait_for_code(&desktop, &invite);
+    assert_ne!(reply, invite);
+    ann.click("Paste");
+    ann.wait_for("Bob's picture", |item| item.name == "Picture of Bob");
+    bob.wait_for("Ann's picture", |item| item.name == "Picture of Ann");
+    ann.click("Hang up");
+    bob.wait_for_words("They hung up");
+    assert_eq!((ann.close(), bob.close()), (Some(0), Some(0)));
+}
+
+/// A second of grey film with the picture in its middle, as a camera sees a screen.
+fn film_of(picture: &RgbImage) -> Vec<u8> {
+    const SIZE: (u32, u32) = (1280, 720);
+    let corner = (SIZE.0.saturating_sub(picture.width()) / 2, SIZE.1.saturating_sub(picture.height()) / 2);
+    let mut frame = b"FRAME\n".to_vec();
+    for y in 0..SIZE.1 {
+        for x in 0..SIZE.0 {
+            let place = x.checked_sub(corner.0).zip(y.checked_sub(corner.1));
+            let inside = place.filter(|(x, y)| *x < picture.width() && *y < picture.height());
+            // Limited range, and not the whole contrast of the screen.
+            frame.push(inside.map_or(90, |(x, y)| {
+                40 + picture.get_pixel(x, y).0[1] / 2 + picture.get_pixel(x, y).0[1] / 8
+            }));
+        }
+    }
+    frame.extend(std::iter::repeat_n(128, (SIZE.0 * SIZE.1 / 2) as usize));
+    let mut film = format!("YUV4MPEG2 W{} H{} F15:1 Ip A1:1 C420\n", SIZE.0, SIZE.1).into_bytes();
+    (0..15).for_each(|_| film.extend_from_slice(&frame));
+    film
+}
+
 /// A code in the clipboard that is not this one.
 fn wait_for_code(desktop: &Desktop, other_than: &str) -> String {
     wait_for("code in the clipboard", PATIENCE, || {

@@ -1,6 +1,7 @@
 //! The code in other forms: base64 of JSON, and each ICE candidate by itself, as the examples of WebRTC libraries and
 //! consoles of browsers exchange them.
 
+use crate::engine::OwnCode;
 use crate::ui::clipboard::{Copied, Purpose};
 use crate::ui::icons;
 use crate::ui::theme::{self, palette};
@@ -10,7 +11,8 @@ use eframe::egui::{self, Margin, RichText, Ui};
 
 /// Base64 JSON and candidates, for peers that want them.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
-    if scene.model.code.is_none() {
+    // What says the same without the passphrase is not shown.
+    if scene.model.code.as_ref().is_none_or(OwnCode::is_sealed) {
         return;
     }
     ui.add_space(4.0);

@@ -3,7 +3,7 @@
 //! Most often one is enough: whoever joins is first shown that the other side is called, and their reply only when
 //! nobody answers. Whoever made the invite may be asked whether a guest may come in.
 
-use super::{ROOMY, centered, code_details, lobby, low_row, nearby, own_picture, top_bar};
+use super::{ROOMY, centered, code_details, hand_over, lobby, low_row, nearby, own_picture, top_bar};
 use crate::invite::Kind;
 use crate::room::call::CallState;
 use crate::ui::clipboard::{Copied, Purpose};
@@ -325,6 +325,7 @@ pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
         let next = MINUTE - Duration::from_nanos((age.as_nanos() % MINUTE.as_nanos()) as u64);
         ui.ctx().request_repaint_after(next);
     }
+    hand_over::own(ui, scene);
 }
 
 /// The age of a code is told in these.
@@ -383,6 +384,7 @@ pub(super) fn their_code(ui: &mut Ui, scene: &mut Scene<'_>, hint: &str) {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);
     }
+    hand_over::theirs(ui, scene);
 }
 
 /// The question before a code that is already out is given up.

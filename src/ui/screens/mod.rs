@@ -5,6 +5,7 @@ mod code_details;
 pub mod devices;
 pub mod ended;
 pub mod exchange;
+pub mod hand_over;
 pub mod help;
 pub mod lobby;
 mod nearby;

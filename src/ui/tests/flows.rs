@@ -1,7 +1,7 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, four_words, own_code, page, plain};
+use super::rig::{Rig, Setup, compact_code, four_words, own_code, page, plain, sealed_code};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
@@ -26,6 +26,7 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
         Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),
+        Command::Passphrase(passphrase) => format!("passphrase {:?}", passphrase.map(|text| text.0)),
         Command::MuteMicrophone(on) => format!("mute {on}"),
         Command::StopCamera(on) => format!("stop camera {on}"),
         Command::HangUp => "hang up".into(),
@@ -61,6 +62,101 @@ fn start_a_call_and_paste_the_reply() {
     assert!(rig.shows("They are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
+}
+
+#[test]
+fn a_passphrase_is_added_and_removed() {
+    let mut rig = Rig::new();
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Code(Box::new(compact_code(Kind::Invite))));
+    rig.enter(CallState::WaitingForReply);
+    asked(&mut rig);
+    rig.click("Add a passphrase");
+    rig.harness.get_by_label("A passphrase you both know").focus();
+    rig.settle();
+    rig.harness.get_by_label("A passphrase you both know").type_text("rosebud ");
+    rig.settle();
+    rig.click("Set");
+    assert_eq!(asked(&mut rig), ["passphrase Some(\"rosebud\")"]);
+    rig.say(Event::Code(Box::new(sealed_code(Kind::Invite))));
+    assert!(rig.shows("Protected with a passphrase") && !rig.shows("Details"));
+    assert_eq!(
+        rig.clipboard.text(),
+        sealed_code(Kind::Invite).text.0,
+        "the plain one is out of the clipboard"
+    );
+    rig.click("Remove the passphrase");
+    assert_eq!(asked(&mut rig), ["passphrase None"]);
+    rig.say(Event::Code(Box::new(compact_code(Kind::Invite))));
+    assert!(rig.shows("Add a passphrase") && rig.shows("Details"));
+}
+
+#[test]
+fn a_code_with_a_passphrase_is_opened_with_it() {
+    let mut rig = Rig::new();
+    let code = sealed_code(Kind::Invite).text.0;
+    rig.paste(&code);
+    assert_eq!(asked(&mut rig), [format!("paste {code}")]);
+    let Err(error) = crate::invite::read(&code) else { panic!() };
+    rig.say(Event::Refused(Refusal::Invite(error)));
+    assert!(rig.shows("This code needs a passphrase") && rig.shows("Join a call"));
+    let hint = "The passphrase you were told";
+    for (passphrase, other) in [("wrong", InviteError::WrongPassphrase), ("rosebud", InviteError::Empty)] {
+        rig.harness.get_by_label(hint).focus();
+        rig.settle();
+        rig.harness.get_by_label(hint).type_text(passphrase);
+        rig.settle();
+        rig.click("Open");
+        let expected = [format!("passphrase Some(\"{passphrase}\")"), format!("join {code}")];
+        assert_eq!(asked(&mut rig), expected);
+        rig.say(Event::Refused(Refusal::Invite(other)));
+        assert_eq!(rig.shows("is not the one this code was made with"), passphrase == "wrong");
+        if let Some(field) = rig.harness.query_by_label(hint) {
+            field.focus();
+            rig.settle();
+            passphrase.chars().for_each(|_| rig.key(Key::Backspace));
+        }
+    }
+    // It is of no use to the next code.
+    assert!(rig.harness.query_by_label(hint).is_none());
+}
+
+#[test]
+fn a_code_is_shown_as_qr_and_one_is_read_from_the_camera() {
+    let mut rig = Rig::new();
+    rig.click("Join a call");
+    rig.click("Scan a code with the camera");
+    assert!(rig.shows("Hold the QR code up to the camera"));
+    let invite = compact_code(Kind::Invite).text.0;
+    let preview = std::sync::Arc::clone(&rig.preview);
+    rig.put(&preview, plain(Resolution::new(640, 480), (120, 128, 128)));
+    rig.put(&preview, crate::ui::qr::picture(&invite, Resolution::new(640, 480)));
+    // The search has a thread of its own.
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let mut heard = Vec::new();
+    while heard.is_empty() && std::time::Instant::now() < deadline {
+        rig.settle();
+        heard = asked(&mut rig);
+    }
+    assert_eq!(heard, [format!("join {invite}")]);
+    assert!(!rig.shows("Stop scanning"), "it ends with what it found");
+
+    rig.enter(CallState::Gathering(Kind::Reply));
+    rig.say(Event::Code(Box::new(compact_code(Kind::Reply))));
+    let since = rig.now();
+    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    rig.click("Show as QR");
+    assert!(rig.shows("Your code as a QR code"));
+    // What the window shows is what a camera reads.
+    let shown = rig.harness.render().unwrap();
+    let mut seen = crate::frame::I420::black(Resolution::new(shown.width() & !1, shown.height() & !1));
+    let width = seen.resolution().width;
+    for (at, luma) in (0_u32..).zip(seen.planes_mut().0) {
+        *luma = shown.get_pixel(at % width, at / width).0[1];
+    }
+    assert_eq!(crate::ui::qr::read(&seen), Some(compact_code(Kind::Reply).text.0));
+    rig.key(Key::Escape);
+    assert!(!rig.shows("Your code as a QR code") && rig.shows("Show as QR"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::Attention => "attention".into(),
         Effect::MutedHint(shown) => format!("muted hint {shown}"),
         Effect::ClearField => "clear".into(),
+        Effect::AskPassphrase => "ask for the passphrase".into(),
         Effect::NewCall => "new call".into(),
         Effect::Dismiss => "dismiss".into(),
         Effect::StayAwake(awake) => format!("awake {awake}"),

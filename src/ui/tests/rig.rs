@@ -292,6 +292,19 @@ pub fn own_code(kind: Kind, seed: u32) -> OwnCode {
     }
 }
 
+/// The code of two Twocans, which is short.
+pub fn compact_code(kind: Kind) -> OwnCode {
+    let text = "2canACEEfGZZhKIaK6XGbII3a7Vz2qxkxOaN4u4Gqrht1GO4iO4knXqM0lcgIrIoTY6jA49qHWZQqlT85Zk1QNKP9tIxrGJVlWjajc1h6SZ3fiG0\
+                rqFj4EpAYN7jEM0zxA";
+    OwnCode { kind, text: Redacted(text.into()), ..own_code(kind, 1) }
+}
+
+/// As the engine tells a code that was given a passphrase.
+pub fn sealed_code(kind: Kind) -> OwnCode {
+    let text = Redacted(invite::seal(&compact_code(kind).text.0, "rosebud", [1; invite::SALT]).unwrap());
+    OwnCode { kind, full: text.clone(), text, candidates: Vec::new() }
+}
+
 /// The words of a call, as an engine tells them.
 pub fn four_words() -> Event {
     let mut host = Trust::new(Role::Host, [1; 32], [2; 32], [3; 32], None);

@@ -31,8 +31,13 @@ const SCENES: &[(&str, Scene)] = &[
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
+    ("invite-qr", invite_qr),
+    ("invite-passphrase", invite_passphrase),
+    ("invite-sealed", invite_sealed),
     ("phone", phone),
     ("join", join),
+    ("join-locked", join_locked),
+    ("join-scan", join_scan),
     ("reaching", reply),
     ("reply", reply_needed),
     ("reply-stuck", reply_stuck),
@@ -156,6 +161,39 @@ fn invite_wrong(rig: &mut Rig) {
 fn invite_details(rig: &mut Rig) {
     invite(rig);
     rig.click("Details");
+}
+
+fn invite_short(rig: &mut Rig) {
+    lobby(rig);
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
+    rig.enter(CallState::WaitingForReply);
+}
+
+fn invite_qr(rig: &mut Rig) {
+    invite_short(rig);
+    rig.click("Show as QR");
+}
+
+fn invite_passphrase(rig: &mut Rig) {
+    invite_short(rig);
+    rig.click("Add a passphrase");
+}
+
+fn invite_sealed(rig: &mut Rig) {
+    invite_short(rig);
+    rig.say(Event::Code(Box::new(super::rig::sealed_code(Kind::Invite))));
+}
+
+fn join_locked(rig: &mut Rig) {
+    join(rig);
+    rig.paste("sealed");
+    rig.say(Event::Refused(Refusal::Invite(InviteError::WrongPassphrase)));
+}
+
+fn join_scan(rig: &mut Rig) {
+    join(rig);
+    rig.click("Scan a code with the camera");
 }
 
 fn phone(rig: &mut Rig) {

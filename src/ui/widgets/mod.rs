@@ -6,6 +6,7 @@ mod button;
 mod field;
 mod level;
 mod picker;
+mod qr;
 mod switch;
 mod toast;
 
@@ -14,6 +15,7 @@ pub use button::{Button, Look, RoundButton};
 pub use field::{labelled_field, text_field};
 pub use level::{bars, level_meter};
 pub use picker::{Choice, picker};
+pub use qr::qr_code;
 pub use switch::switch;
 pub use toast::{ToastButton, Toasts};
 
