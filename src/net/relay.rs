@@ -84,7 +84,7 @@ async fn try_slowly(server: &IceServer) -> Tried {
         Answer::Granted => Tried { relay: Relay::Works, ..Tried::default() },
         Answer::Refused { code, .. } => {
             let relay = if REFUSALS.contains(&code) { Relay::Refused } else { Relay::NoAnswer };
-            Tried { relay, code: Some(code), ..Tried::default() }
+            Tried { relay, code: Some(code) }
         }
     }
 }

@@ -196,6 +196,7 @@ def outcome(host, guest, start, limit):
             time.sleep(0.05)
         line["outcome"] = "relayed" if host.is_relayed() or guest.is_relayed() else "direct"
         line["pair"] = host.pair()
+        line["pastes"] = 1 if any("This reply was not needed" in sentence for sentence in host.said) else 2
     elif host.gave_up:
         line.update(outcome="failed", seconds=round(host.gave_up - start, 2), sentence=host.last_words())
     else:
