@@ -10,7 +10,8 @@ use twocan::cli;
 
 /// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
 /// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL.
-const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off";
+/// webrtc tells of each server that does not answer; what that means for a call is told in words.
+const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc::peer_connection::transport=off";
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {

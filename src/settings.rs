@@ -82,10 +82,18 @@ pub struct Settings {
     pub automatic_gain: bool,
     /// Own picture as in a mirror; the others see it unmirrored.
     pub mirror_self: bool,
+    /// Whoever comes with an invite waits until they are let in.
+    pub ask_first: bool,
     pub width: u32,
     pub height: u32,
     pub fps: u32,
     pub max_kbps: u32,
+    /// A port of the router may be opened while a code is out or a call runs.
+    pub port_mapping: bool,
+    /// This machine's own addresses stay out of codes.
+    pub hide_addresses: bool,
+    /// People in the same network see the name while the first screen is open, and can call.
+    pub nearby: bool,
 }
 
 impl Default for Settings {
@@ -100,10 +108,14 @@ impl Default for Settings {
             noise_suppression: NoiseSuppression::High,
             automatic_gain: true,
             mirror_self: true,
+            ask_first: false,
             width: 1280,
             height: 720,
             fps: 30,
             max_kbps: 2500,
+            port_mapping: true,
+            hide_addresses: false,
+            nearby: true,
         }
     }
 }

@@ -4,7 +4,8 @@
 use super::Exit;
 use crate::device::{CameraChoice, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::engine::EngineSetup;
-use crate::net::NetConfig;
+use crate::net::nat::is_turn;
+use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
 use crate::settings::{IceServer, Settings};
 use crate::units::{Bitrate, Resolution};
@@ -128,6 +129,12 @@ pub struct NetworkArgs {
     /// Connect through the TURN server only, so that the other side does not see an address of this machine
     #[arg(long, global = true)]
     pub relay_only: bool,
+    /// Leave this machine's own addresses out of codes; two people in one network may then not find each other
+    #[arg(long, global = true)]
+    pub hide_addresses: bool,
+    /// Do not ask the router for a port
+    #[arg(long, global = true)]
+    pub no_port_mapping: bool,
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -156,29 +163,7 @@ pub enum Format {
 
 /// `stun:host:port` and its kin, checked as far as their form goes.
 fn ice_url(text: &str) -> Result<String, String> {
-    let wrong = || "it is not like stun:host:port or turn:host:port?transport=udp".to_owned();
-    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
-    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
-    let is_query_known = match (scheme, query) {
-        ("stun", query) => query.is_none(),
-        ("turn" | "turns", query) => {
-            query.is_none_or(|q| matches!(q, "transport=udp" | "transport=tcp" | "transport=tls"))
-        }
-        _ => false,
-    };
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !place.ends_with(']') => (host, Some(port)),
-        _ => (place, None),
-    };
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    };
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => is_name(host),
-    };
-    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    if is_query_known && is_host && is_port { Ok(text.to_owned()) } else { Err(wrong()) }
+    ServerUrl::parse(text).map(|_| text.to_owned()).map_err(str::to_owned)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -315,13 +300,16 @@ impl Args {
             ice_servers,
             bind: network.bind.clone(),
             relay_only: network.relay_only,
+            hide_addresses: network.hide_addresses || settings.hide_addresses,
+            port_mapping: if settings.port_mapping && !network.no_port_mapping && network.bind.is_empty() {
+                PortMapping::on()
+            } else {
+                PortMapping::default()
+            },
             max_bitrate: self.max_bitrate(settings),
+            ..NetConfig::default()
         })
     }
-}
-
-pub fn is_turn(url: &str) -> bool {
-    url.starts_with("turn")
 }
 
 /// The first paragraph of clap's message, as one sentence.

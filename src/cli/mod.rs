@@ -16,7 +16,6 @@ mod demo;
 mod devices;
 mod doctor;
 mod session;
-mod stun;
 
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,11 @@ mod page;
 use super::Exit;
 use super::args::Format;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, RemotePeer};
+use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
+use crate::room::trust::Comparison;
 use crate::stats::Stats;
 use crate::units::Redacted;
 use std::collections::VecDeque;
@@ -65,6 +67,10 @@ pub struct Session {
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
+    /// Why the call does not come up.
+    trouble: Option<Trouble>,
+    /// Our code.
+    printed: Option<Redacted<String>>,
     /// When `--seconds` are over.
     call_ends: Option<Instant>,
 }
@@ -103,6 +109,8 @@ impl Session {
             remote_settles: None,
             opened: Vec::new(),
             failures: Vec::new(),
+            trouble: None,
+            printed: None,
             call_ends: None,
         };
         match task {
@@ -167,6 +175,16 @@ impl Session {
 
     /// A code, a candidate or anything else from stdin: one line, or several that came together.
     pub fn handle_text(&mut self, text: &str) {
+        if matches!(self.phase, Phase::Running(CallState::Lobby { own: Kind::Invite, .. })) {
+            let admit = match text.trim().to_lowercase().as_str() {
+                "yes" | "y" => Some(true),
+                "no" | "n" => Some(false),
+                _ => None,
+            };
+            if let Some(admit) = admit {
+                return self.send(Command::Admit(admit));
+            }
+        }
         let (text, read) = match invite::read(text) {
             Err(error) if !self.partial.is_empty() => {
                 let joined = format!("{}\n{text}", self.partial);
@@ -220,6 +238,7 @@ impl Session {
                 self.check_input_end(now);
             }
             Event::Remote(remote) => self.handle_remote(now, remote),
+            Event::Trust(comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
@@ -233,9 +252,17 @@ impl Session {
                 }
                 Phase::Ended => {}
             },
+            Event::Network(outlook) => self.handle_network(outlook),
+            Event::Trouble(trouble) => self.handle_trouble(trouble),
             Event::Offline(true) => self.say("This computer has no network."),
             Event::Offline(false) => self.say("This computer has a network again."),
-            Event::Picture(_)
+            Event::Moved => self.say(
+                "The address of this computer has changed. Send this new invite; the old one may not lead here.",
+            ),
+            // Nobody nearby is looked for from the terminal.
+            Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
+            Event::Reach(_)
+            | Event::Picture(_)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted
@@ -301,13 +328,19 @@ impl Session {
             });
             return self.outputs.push_back(Output::Say(text.0));
         }
-        self.outputs.push_back(Output::Print(text));
+        if self.printed.as_ref() == Some(&text) {
+            return;
+        }
+        // stdout carries each code once; whoever reads it takes the first line.
+        let again = self.printed.replace(text.clone()).is_some();
+        self.outputs.push_back(if again { Output::Say(text.0) } else { Output::Print(text) });
         self.say(match code.kind {
             Kind::Invite => {
-                "Send this invite to the other person. Then paste the reply that comes back, and press Enter."
+                "Send this invite to the other person. The call starts by itself, or when you paste the reply that \
+                 comes back and press Enter."
             }
             Kind::Reply => {
-                "Send this reply to the person who invited you. The call starts when they paste it."
+                "Calling. If nobody answers, send this reply to the person who invited you."
             }
         });
     }
@@ -323,6 +356,11 @@ impl Session {
                 self.pasting = false;
                 self.say("Connecting ...");
             }
+            CallState::Lobby { own: Kind::Invite, .. } => {
+                self.pasting = false;
+                self.say("Somebody wants to join. Type “yes” to let them in, “no” to send them away, and press Enter.");
+            }
+            CallState::Lobby { own: Kind::Reply, .. } => self.say("Waiting to be let in ..."),
             // The reply is out; when the call connects is up to the other person.
             CallState::Connecting { own: Kind::Reply, .. } => {}
             CallState::InCall { .. } if matches!(before, CallState::Reconnecting { .. }) => {
@@ -356,15 +394,36 @@ impl Session {
             },
             CallState::Ended(reason) => {
                 let (sentence, exit) = ending(reason);
-                self.say(sentence);
+                match self.trouble {
+                    Some(Trouble::Failed(why)) if reason == EndReason::NotConnected => {
+                        self.say(&format!("No connection could be made. {why}"));
+                    }
+                    _ => self.say(sentence),
+                }
                 self.leave(now, exit);
             }
         }
     }
 
+    /// The words, once; those of a fresh connection between the same people say nothing new.
+    fn handle_trust(&mut self, comparison: Comparison) {
+        match comparison {
+            Comparison::Ready { words, continued: false } => self.say(&format!(
+                "words: {} (read them to each other: if they are the same, nobody is between you)",
+                words.line()
+            )),
+            Comparison::Refused => self.say("words: could not be compared"),
+            Comparison::Waiting | Comparison::Unanswered | Comparison::Ready { .. } => {}
+        }
+    }
+
     fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
         if remote.name != self.told.name {
-            self.say(&format!("You are in a call with {}.", remote.name));
+            let lobby = matches!(self.phase, Phase::Running(CallState::Lobby { .. }));
+            self.say(&match lobby {
+                true => format!("{} is there.", remote.name),
+                false => format!("You are in a call with {}.", remote.name),
+            });
             self.told.name.clone_from(&remote.name);
         }
         if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
@@ -373,6 +432,31 @@ impl Session {
         self.remote = remote;
         if self.remote_settles.is_none() {
             self.tell_switches();
+        }
+    }
+
+    /// Said only while it helps: a call that is up needs no advice.
+    fn handle_network(&mut self, outlook: Outlook) {
+        let is_early = matches!(self.phase, Phase::Running(state) if !state.in_call());
+        if let Some(line) = outlook.line()
+            && is_early
+            && (outlook.is_trouble() || outlook.nat.is_hard())
+        {
+            self.say(line);
+        }
+    }
+
+    fn handle_trouble(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        match trouble {
+            Trouble::Expected(why) => self.say(&format!("This call may not come up. {why}")),
+            Trouble::Stuck(why) => {
+                self.say(&format!(
+                    "Your reply was pasted, but no connection comes up. {why} Twocan goes on trying; Ctrl-C ends it."
+                ));
+            }
+            // Said with the end that follows.
+            Trouble::Failed(_) => {}
         }
     }
 
@@ -461,6 +545,13 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
             Exit::NotConnected,
         ),
         EndReason::Lost => ("The connection was lost.", Exit::Lost),
+        EndReason::Busy => {
+            ("They are already in a call. Ask for a new invite, or try again later.", Exit::NotConnected)
+        }
+        EndReason::Withdrawn => {
+            ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
+        }
+        EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }
 }

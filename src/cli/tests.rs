@@ -5,10 +5,12 @@ use super::call::Lines;
 use super::session::{Output, Session, Task, Wishes};
 use super::*;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Refusal, RemotePeer};
+use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Refusal, RemotePeer, Trouble};
 use crate::invite::{self, Description, InviteError, Kind};
 use crate::net::NetError;
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::settings::IceServer;
 use crate::units::Redacted;
 use clap::Parser;
@@ -216,6 +218,52 @@ fn each_end_has_its_status() {
     assert_eq!(scene.event(Event::Gone).outputs(), "say, Lost", "the engine may not just go");
 }
 
+/// Why a call came to nothing: UDP is blocked.
+fn why() -> Diagnosis {
+    Diagnosis { step: Step::UdpBlocked, relay: Relay::NotSet }
+}
+
+#[test]
+fn a_call_that_does_not_come_up_says_which_step_failed() {
+    let mut host = Scene::new(Task::Call, Wishes::default());
+    let since = host.now;
+    host.state(CallState::Connecting { own: Kind::Invite, since }).outputs();
+    assert_eq!(host.event(Event::Trouble(Trouble::Failed(why()))).outputs(), "");
+    host.state(CallState::Ended(EndReason::NotConnected));
+    assert_eq!(host.said(), format!("No connection could be made. {}", why()));
+    assert_eq!(host.event(Event::Gone).outputs(), "NotConnected");
+
+    let mut guest = Scene::new(Task::Answer(Some(code(Kind::Invite))), Wishes::default());
+    guest.state(CallState::Connecting { own: Kind::Reply, since }).outputs();
+    for (trouble, start) in [
+        (Trouble::Expected(why()), "This call may not come up. "),
+        (Trouble::Stuck(why()), "Your reply was pasted, but no connection comes up. "),
+    ] {
+        let said = guest.event(Event::Trouble(trouble)).said();
+        assert!(said.starts_with(start) && said.contains(&why().to_string()), "{said}");
+    }
+    assert_eq!(guest.at(3_600_000).outputs(), "", "whoever answered goes on");
+}
+
+#[test]
+fn the_network_is_mentioned_only_where_that_helps() {
+    let outlook = |nat| Outlook { nat, has_network: true, ..Outlook::default() };
+    let mut scene = Scene::new(Task::Call, Wishes::default());
+    scene.state(CallState::Gathering(Kind::Invite)).outputs();
+    for (nat, expected) in [
+        (Nat::NotAsked, ""),
+        (Nat::Public, ""),
+        (Nat::Translated(Mapping::EndpointIndependent), ""),
+        (Nat::Translated(Mapping::EndpointDependent), "say"),
+        (Nat::UdpBlocked, "say"),
+        (Nat::NoAnswer, "say"),
+    ] {
+        assert_eq!(scene.event(Event::Network(outlook(nat))).outputs(), expected, "{nat:?}");
+    }
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(scene.event(Event::Network(outlook(Nat::UdpBlocked))).outputs(), "", "it works, so why worry");
+}
+
 #[test]
 fn the_seconds_count_from_the_connection() {
     let wishes = Wishes { seconds: Some(Duration::from_secs(10)), ..Wishes::default() };
@@ -378,7 +426,8 @@ fn what_makes_no_sense_is_refused() {
         "--ice-server http:example.org",
         "--ice-server stun:",
         "--ice-server stun:a:b:c",
-        "--ice-server stun:a?transport=udp",
+        "--ice-server stun:a?transport=tcp",
+        "--ice-server stuns:a",
         "--ice-server turn:a:0",
         "--ice-server turn:a?transport=smoke",
         "code --full --json",

@@ -6,9 +6,12 @@ mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{InviteError, Kind};
-use crate::net::{NetConfig, NetError};
+use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
 use crate::room::call::CallState;
+use crate::room::diagnosis::Diagnosis;
+use crate::room::nat::Outlook;
+use crate::room::trust::Comparison;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::units::{Redacted, Resolution};
@@ -29,6 +32,8 @@ pub enum Command {
     Paste(Redacted<String>),
     MuteMicrophone(bool),
     StopCamera(bool),
+    /// Lets in who waits in the lobby, or sends them away.
+    Admit(bool),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -37,6 +42,12 @@ pub enum Command {
     Apply(Box<Settings>),
     /// List the devices again; the answer is [`Event::Devices`].
     ListDevices,
+    /// Whether the lobby is open and we may be seen by people nearby, as the settings say.
+    Nearby(bool),
+    /// Call somebody of [`Event::Nearby`], by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
     View(Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
@@ -53,6 +64,14 @@ pub struct OwnCode {
     pub full: Redacted<String>,
     /// `candidate:...` lines, one for each way to reach us.
     pub candidates: Vec<Redacted<String>>,
+}
+
+/// Somebody with the app open in the same network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearbyPerson {
+    pub id: String,
+    /// As they call themselves.
+    pub name: String,
 }
 
 /// What the other side told about itself.
@@ -85,6 +104,19 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("This reply was not needed: the call it belongs to is up already.")]
+    AlreadyConnected,
+}
+
+/// Why a call does not come up, and how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody has tried yet, but as things are it will hardly come up.
+    Expected(Diagnosis),
+    /// The other side has begun and nothing comes of it; we go on trying.
+    Stuck(Diagnosis),
+    /// It is given up; [`Event::Call`] follows.
+    Failed(Diagnosis),
 }
 
 /// The page for phones and browsers, while it is served.
@@ -119,8 +151,26 @@ pub enum Event {
     /// A pasted candidate was taken.
     CandidateAdded,
     Remote(RemotePeer),
+    /// How far the four words are.
+    Trust(Comparison),
+    /// Everybody nearby; only while [`Command::Nearby`] is on.
+    Nearby(Vec<NearbyPerson>),
+    /// Somebody of this name rings from nearby, or no longer.
+    Ring(Option<String>),
+    /// The call is set up with somebody of this name nearby, and needs no codes from us; `None`: no longer.
+    With(Option<String>),
+    /// Why nobody nearby answered: a sentence.
+    NoAnswer(String),
+    /// Whether the code that is out leads here.
+    Reach(Reach),
+    /// This computer's address has changed: the code that comes next takes the place of the one that is out.
+    Moved,
     /// This computer has no network, or has one again: said in a call.
     Offline(bool),
+    /// What kind of network this is; again when it has changed.
+    Network(Outlook),
+    /// Why the call does not come up.
+    Trouble(Trouble),
     /// The peer's pictures come here from now on; `None`: it is gone.
     Picture(Option<PictureHandle>),
     Devices(Box<DeviceList>),

@@ -21,6 +21,7 @@ pub struct RemoteEnd {
     pub control_open: bool,
     /// Whether its hello has come.
     pub greeted: bool,
+    pub trust: super::task::TrustEnd,
 }
 
 impl RemoteEnd {
@@ -37,6 +38,7 @@ impl RemoteEnd {
             seen: false,
             control_open: false,
             greeted: false,
+            trust: super::task::TrustEnd::default(),
         }
     }
 

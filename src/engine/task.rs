@@ -1,15 +1,21 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
+mod door;
 mod fresh;
+mod nearby;
+mod network;
 mod page;
 mod tell;
+mod trust;
+
+pub use trust::TrustEnd;
 
 use super::peer::{RemoteEnd, accept, own_code};
 use super::{Command, EngineSetup, Event, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
-use crate::net::{Link, NetError, NetEvent, Peer};
+use crate::net::{Endpoint, Link, NetError, NetEvent, Peer, PortMapping};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
 use crate::room::call::{Action, Call, CallState, Happening, Rescue};
@@ -18,6 +24,8 @@ use crate::settings::Settings;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use fresh::{Fresh, next_of};
+use nearby::Neighbours;
+use network::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -101,6 +109,9 @@ struct Task {
     made_inbox: mpsc::Receiver<Made>,
     net_inbox: mpsc::Receiver<NetEvent>,
     fresh: Option<Fresh>,
+    network: Network,
+    /// The connection whose place a new one for the same invite will take.
+    retired: Option<RemoteEnd>,
     page: Option<page::Page>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
@@ -112,13 +123,16 @@ struct Task {
     last_stats: PeerStats,
     /// What the window last said of how it shows the other side's picture.
     view: Option<Option<Resolution>>,
+    neighbours: Neighbours,
 }
 
 impl Task {
     fn new(settings: Settings, net: crate::net::NetConfig, media: Media, face: Face) -> Self {
         let (made, made_inbox) = mpsc::channel(1);
+        let mut call = Call::default();
+        call.set_asks(settings.ask_first);
         Self {
-            call: Call::default(),
+            call,
             settings,
             net,
             media,
@@ -130,6 +144,8 @@ impl Task {
             made_inbox,
             net_inbox: mpsc::channel(1).1,
             fresh: None,
+            network: Network::new(),
+            retired: None,
             page: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
@@ -140,16 +156,22 @@ impl Task {
             told_levels: (0.0, 0.0),
             last_stats: PeerStats::default(),
             view: None,
+            neighbours: Neighbours::default(),
         }
     }
 
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut from_media: mpsc::Receiver<MediaEvent>) {
         let mut next_tick = Instant::now() + TICK;
         let mut next_stats = Instant::now();
+        self.net.port_mapping.prepare();
+        self.network.follow(&self.net);
         loop {
-            let in_call = self.peer.is_some() && self.call.state().in_call();
+            let state = self.call.state();
+            let in_call =
+                self.peer.is_some() && (state.in_call() || matches!(state, CallState::Lobby { .. }));
             let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
             let deadline = self.call.deadline();
+            let look_at = self.network.look_at;
             let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -157,16 +179,20 @@ impl Task {
                     Some(command) => self.handle_command(command).await,
                 },
                 Some(event) = from_media.recv() => self.handle_media(event),
-                Some(event) = self.net_inbox.recv() => self.handle_net(event).await,
+                // What a connection says while it is being made waits for it.
+                Some(event) = self.net_inbox.recv(), if self.peer.is_some() => self.handle_net(event).await,
                 Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
                     self.handle_fresh(event).await;
                 }
+                heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
                 Some(event) = page::next_of(&mut self.page), if self.page.is_some() => {
                     self.handle_page(event).await;
                 }
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
-                () = until(deadline), if deadline.is_some() => self.happen(Happening::TimeOut),
+                Some(word) = self.network.next() => self.handle_word(word),
+                () = until(deadline), if deadline.is_some() => self.time_out().await,
+                () = until(look_at), if look_at.is_some() => self.look_at_connecting().await,
                 () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
@@ -200,10 +226,13 @@ impl Task {
             // The fresh invite is nobody's command; an answer is made by whoever has the invite.
             Action::MakeOffer if self.peer.is_some() => self.make_fresh(None),
             Action::Nothing | Action::MakeOffer | Action::MakeAnswer => {}
+            Action::OfferAgain => self.offer_again(),
             Action::Close => self.close(),
         }
         if state != before {
+            self.network.entered(Instant::now(), state);
             self.face.tell(Event::Call(state));
+            self.nearby_state(state);
         }
         if state.in_call() {
             self.drop_page();
@@ -212,11 +241,15 @@ impl Task {
 
     fn close(&mut self) {
         self.drop_fresh();
+        if let Some(retired) = self.retired.take() {
+            self.closing.spawn(retired.let_go());
+        }
         self.drop_page();
         self.attempt += 1;
         self.net_inbox = mpsc::channel(1).1;
         self.view = None;
         if let Some(peer) = self.peer.take() {
+            peer.connection.withdraw();
             self.closing.spawn(peer.close());
             self.face.tell(Event::Picture(None));
         }
@@ -232,7 +265,11 @@ impl Task {
     fn begin(&mut self, invite: Option<Description>) -> mpsc::Receiver<NetEvent> {
         self.attempt += 1;
         let (events, inbox) = mpsc::channel(NET_EVENTS);
-        let (attempt, net, made) = (self.attempt, self.net.clone(), self.made.clone());
+        let (attempt, mut net, made) = (self.attempt, self.net.clone(), self.made.clone());
+        if invite.is_some() && self.peer.is_some() {
+            // Two connections between the same two ports could not be told apart.
+            net.endpoint = Endpoint::default();
+        }
         tokio::spawn(async move {
             let result = match invite {
                 None => Peer::offer(net, events).await,
@@ -262,12 +299,22 @@ impl Task {
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
+                self.network.own_code(&self.net, &own);
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.face.tell(Event::Code(Box::new(own_code(&peer.own))));
+                self.nearby_code(&peer.own);
                 self.face.tell(peer.picture());
                 self.peer = Some(peer);
+                self.shut_the_door();
+                if let Some(retired) = self.retired.take() {
+                    self.closing.spawn(retired.let_go());
+                }
                 self.last_stats = PeerStats::default();
                 self.happen(Happening::CodeReady);
+            }
+            (Err(error), None) if self.retired.is_some() => {
+                tracing::info!(%error, "the invite could not be offered again");
+                self.peer = self.retired.take();
             }
             (Err(error), fresh) => {
                 tracing::info!(%error, "no code");
@@ -284,12 +331,10 @@ impl Task {
 
     async fn handle_command(&mut self, command: Command) {
         match command {
-            Command::StartCall => {
-                self.happen(Happening::Start);
-                if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
-                    self.make(None);
-                }
-            }
+            Command::StartCall => self.start(),
+            Command::Nearby(on) => self.show_nearby(on),
+            Command::CallNearby(id) => self.call_nearby(&id),
+            Command::AnswerRing(accept) => self.answer_ring(accept),
             Command::ServePage(port) => self.serve_page(port).await,
             Command::JoinCall(text) => self.join(&text.0),
             Command::Paste(text) => self.paste(&text.0).await,
@@ -303,6 +348,7 @@ impl Task {
                 self.media.stop_camera(stopped);
                 self.tell_switches();
             }
+            Command::Admit(admit) => self.answer_the_door(admit),
             Command::HangUp => self.happen(Happening::HangUp),
             Command::Dismiss => self.happen(Happening::Dismiss),
             Command::Apply(settings) => self.apply(*settings),
@@ -322,6 +368,13 @@ impl Task {
         }
     }
 
+    fn start(&mut self) {
+        self.happen(Happening::Start);
+        if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
+            self.make(None);
+        }
+    }
+
     fn join(&mut self, text: &str) {
         let usable = match self.call.state() {
             CallState::Reconnecting { .. } => return self.join_again(text),
@@ -333,9 +386,10 @@ impl Task {
                 let own = self.peer.as_ref().map(|peer| &peer.own);
                 invite::expect(text, Kind::Invite, own).map_err(Refusal::from)
             }
-            CallState::Gathering(_) | CallState::Connecting { .. } | CallState::InCall { .. } => {
-                Err(Refusal::AlreadyInCall)
-            }
+            CallState::Gathering(_)
+            | CallState::Connecting { .. }
+            | CallState::Lobby { .. }
+            | CallState::InCall { .. } => Err(Refusal::AlreadyInCall),
         };
         match usable {
             Ok(invite) => {
@@ -395,7 +449,12 @@ impl Task {
                 }
             }
             (Ok(Pasted::Description(_)), state, Some(_)) if state != CallState::Idle => {
-                Some(Refusal::AlreadyInCall)
+                let taken = self.add_reply(text).await;
+                if taken && matches!(state, CallState::Connecting { .. }) {
+                    self.face.tell(Event::CandidateAdded);
+                }
+                let refusal = if taken { Refusal::AlreadyConnected } else { Refusal::AlreadyInCall };
+                (!taken || state.in_call()).then_some(refusal)
             }
             (Ok(_), ..) => Some(Refusal::NotNow),
         };
@@ -426,6 +485,7 @@ impl Task {
                 let hello = self.hello();
                 self.say(&hello);
                 self.tell_view();
+                self.begin_trust().await;
             }
             NetEvent::Control(text) => self.handle_message(&text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
@@ -433,19 +493,26 @@ impl Task {
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
+            NetEvent::Knock(guest) => self.let_in(guest).await,
+            NetEvent::Reach(reach) => self.face.tell(Event::Reach(reach)),
+            NetEvent::Moved => self.move_the_invite(),
+            NetEvent::TurnedAway(turned) => self.happen(Happening::TurnedAway(turned)),
         }
     }
 
     async fn handle_message(&mut self, text: &str) {
         let Some(peer) = &mut self.peer else { return };
         match Message::from_json(text) {
-            Some(Message::Hello { name, microphone_muted, camera_stopped }) => {
+            Some(Message::Hello { name, microphone_muted, camera_stopped, waiting }) => {
                 peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped };
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
                 self.face.tell(Event::Remote(peer.remote.clone()));
                 self.tell_view();
+                self.hear_whether_we_wait(waiting);
             }
+            Some(Message::Admit) => self.hear_whether_we_wait(false),
+            Some(Message::Refuse) => self.happen(Happening::Refused),
             Some(Message::View { width, height, shown }) => {
                 peer.media.peer_view(shown.then_some(Resolution::new(width, height)));
             }
@@ -460,6 +527,11 @@ impl Task {
                     tracing::debug!(%error, "a late candidate was not taken");
                 }
             }
+            Some(
+                message @ (Message::TrustCommit { .. }
+                | Message::TrustNonce { .. }
+                | Message::TrustReveal { .. }),
+            ) => self.handle_trust(&message),
             Some(Message::Bye) => self.happen(Happening::Bye),
             None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
         }
@@ -534,17 +606,30 @@ impl Task {
                 fps: new.fps,
             });
         }
+        self.call.set_asks(new.ask_first);
         self.media.set_noise_suppression(new.noise_suppression);
         self.media.set_automatic_gain(new.automatic_gain);
         if new.ice_servers != old.ice_servers {
             self.net.ice_servers = new.ice_servers.clone();
+            self.network.follow(&self.net);
+        }
+        if new.hide_addresses != old.hide_addresses {
+            self.net.hide_addresses = new.hide_addresses;
+        }
+        if new.port_mapping != old.port_mapping {
+            self.net.port_mapping = if new.port_mapping { PortMapping::on() } else { PortMapping::default() };
+            self.net.port_mapping.prepare();
         }
         if new.max_kbps != old.max_kbps {
             self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));
         }
-        if new.name != old.name {
+        if new.ask_first != old.ask_first && !self.call.state().in_call() {
+            self.shut_the_door();
+        }
+        if self.settings.name != old.name {
             let hello = self.hello();
             self.say(&hello);
+            self.announce_again();
         }
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!  bytes   0       bits 7..5 version (0), 4..3 kind, 2..0 and all of byte 1: the nonce
 //!          2..34   SHA-256 of the DTLS certificate   \
-//!          34..50  secret                             | whitened by the nonce
+//!          ..      16 of secret (kind 0: invite)      |
+//!                  or 8 of nonce (kind 2: reply)      | whitened by the nonce of byte 1
 //!          ..      candidates, up to the checksum     |
 //!          last 4  CRC-32 of everything before it    /
 //!
@@ -14,13 +15,17 @@
 //! The bytes are written as base64url. Nonces are tried until no `-` and no `_` is among the digits: a chat's
 //! markdown eats underscores, and a double click selects only up to a dash. The checksum makes an altered code
 //! known and tells where a code ends that runs on into the next words. It covers the version, so a code from a
-//! newer Twocan is told from a damaged one: whatever the version, these bytes keep their places.
+//! newer Twocan is told from a damaged one: whatever the version, the first two bytes and the checksum keep their
+//! places, as they do for a kind that is not known. Kind 1 was a reply with a secret of its own, before any release.
+//!
+//! A reply is of no use without the invite it answers: password and streams follow from the invite's secret
+//! ([`secret`](super::secret)).
 
+use super::InviteError;
 use super::candidate::{Candidate, CandidateKind, Protocol};
 use super::foreign::{self, Browser};
-use super::secret::Secret;
-use super::template::Essence;
-use super::{InviteError, Kind};
+use super::secret::{Guest, Secret};
+use super::template::{Essence, Maker};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,10 +33,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const PREFIX: &str = "2can";
 const VERSION: u8 = 0;
 const HEAD: usize = 2;
+/// Of an invite; a reply has less.
 const FIXED: usize = HEAD + 32 + Secret::LENGTH;
 const CHECKSUM: usize = 4;
-/// A code without candidates leads nowhere: the shortest has one of IPv4.
-const LEAST: usize = FIXED + 7 + CHECKSUM;
+/// A code without candidates leads nowhere: the shortest is a reply with one of IPv4.
+const LEAST: usize = HEAD + 32 + Guest::NONCE + 7 + CHECKSUM;
+const INVITE: u8 = 0;
+const REPLY: u8 = 2;
 /// As many as a description may have.
 const MAX_CANDIDATES: usize = 48;
 const MOST: usize = FIXED + MAX_CANDIDATES * 19 + CHECKSUM;
@@ -54,17 +62,22 @@ pub fn encode(essence: &Essence) -> Option<String> {
 pub(super) fn encode_version(essence: &Essence, version: u8) -> Option<String> {
     let mut body = Vec::with_capacity(FIXED + 64);
     body.extend_from_slice(&essence.fingerprint);
-    body.extend_from_slice(&essence.secret.0);
+    let kind = match &essence.maker {
+        Maker::Host(secret) => {
+            body.extend_from_slice(&secret.0);
+            INVITE
+        }
+        Maker::Guest { nonce, .. } => {
+            body.extend_from_slice(nonce);
+            REPLY
+        }
+    };
     if essence.candidates.len() > MAX_CANDIDATES {
         return None;
     }
     for candidate in &essence.candidates {
         write_candidate(&mut body, candidate)?;
     }
-    let kind = match essence.kind {
-        Kind::Invite => 0,
-        Kind::Reply => 1,
-    };
     // Which nonce comes first does not matter, only that the same code always looks the same.
     (0..NONCES).find_map(|nonce| {
         let head = [version << 5 | kind << 3 | (nonce >> 8) as u8, nonce as u8];
@@ -147,20 +160,19 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
     if content[0] >> 5 != VERSION {
         return Some(Err(InviteError::NewerVersion));
     }
-    let kind = match content[0] >> 3 & 0b11 {
-        0 => Kind::Invite,
-        1 => Kind::Reply,
-        _ => return Some(Err(InviteError::NewerVersion)),
-    };
     let mut rest = &content[HEAD..];
     let fingerprint = *take::<32>(&mut rest)?;
-    let secret = Secret(*take::<{ Secret::LENGTH }>(&mut rest)?);
+    let maker = match content[0] >> 3 & 0b11 {
+        INVITE => Maker::Host(Secret(*take::<{ Secret::LENGTH }>(&mut rest)?)),
+        REPLY => Maker::Guest { nonce: *take::<{ Guest::NONCE }>(&mut rest)?, secret: None },
+        _ => return Some(Err(InviteError::NewerVersion)),
+    };
     let mut candidates = Vec::new();
     while !rest.is_empty() {
         let Some(candidate) = read_candidate(&mut rest) else { return Some(Err(InviteError::NewerVersion)) };
         candidates.push(candidate);
     }
-    Some(Ok(Found::Ours(Essence { kind, fingerprint, secret, candidates })))
+    Some(Ok(Found::Ours(Essence { maker, fingerprint, candidates })))
 }
 
 fn write_candidate(into: &mut Vec<u8>, candidate: &Candidate) -> Option<()> {

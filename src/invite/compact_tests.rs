@@ -9,12 +9,19 @@ fn candidate(kind: CandidateKind, address: &str, port: u16) -> Candidate {
     Candidate { kind, address: address.into(), port, protocol: Protocol::Udp, component: 1 }
 }
 
+fn secret(seed: u8) -> Secret {
+    Secret(std::array::from_fn(|at| (at as u8).wrapping_mul(101) ^ seed.rotate_left(3)))
+}
+
 /// What a laptop on two networks has: two IPv4, one IPv6, one address from STUN.
 fn essence(kind: Kind, seed: u8) -> Essence {
+    let maker = match kind {
+        Kind::Invite => Maker::Host(secret(seed)),
+        Kind::Reply => Maker::Guest { nonce: [seed.wrapping_add(77); Guest::NONCE], secret: None },
+    };
     Essence {
-        kind,
+        maker,
         fingerprint: std::array::from_fn(|at| (at as u8).wrapping_mul(37) ^ seed),
-        secret: Secret(std::array::from_fn(|at| (at as u8).wrapping_mul(101) ^ seed.rotate_left(3))),
         candidates: vec![
             candidate(CandidateKind::Host, "192.168.178.23", 51234),
             candidate(CandidateKind::Host, "10.8.0.2", 51235),
@@ -38,7 +45,7 @@ fn a_code_is_short_and_made_of_letters_and_digits() {
     for seed in 0..=255 {
         for kind in [Kind::Invite, Kind::Reply] {
             let code = code(kind, seed);
-            assert_eq!(code.len(), 130);
+            assert_eq!(code.len(), if kind == Kind::Invite { 130 } else { 119 });
             assert!(code.starts_with("2can") && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
             assert_eq!(read(&code), Ok(Pasted::Description(expand(&essence(kind, seed)))));
         }
@@ -54,7 +61,7 @@ fn golden_codes_stay_understood() {
     );
     assert_eq!(
         code(Kind::Reply, 2),
-        "2canCEOOrVd5HDBuWFV5Cx5nsOvbUEBKr9yBoT3pooA1SeaWaHEW0kuKu861cM3zNcrxQuTQboxsVevzkghZt3mbrRPcQtKSrhrcH47CTD7rbNY0BWITdArTULLC52mW3w"
+        "2canEBbv0rm0m3Hza8ahFfa0ihoeYIsz4Ejeka2jQwohGuFoForLaL8OgSdHvyQaGVFQLq1AstejkE5qsRhVVcaDcOZS2qSVRKV2Q2FMwx9SpBBk2F0mMQs"
     );
 }
 
@@ -88,15 +95,49 @@ fn what_has_no_compact_form_keeps_the_full_one() {
     }
 }
 
+/// The reply of a guest who has this invite, opened: what the guest itself knows.
+fn opened(seed: u8, invite: Secret) -> Description {
+    let mut essence = essence(Kind::Reply, seed);
+    let Maker::Guest { secret, .. } = &mut essence.maker else { unreachable!() };
+    *secret = Some(invite);
+    expand(&essence)
+}
+
+#[test]
+fn a_reply_is_opened_by_the_invite_it_answers_and_by_no_other() {
+    let invite = expand(&essence(Kind::Invite, 1));
+    let whole = opened(2, secret(1));
+    let sealed = expand(&essence(Kind::Reply, 2));
+    assert_eq!(read(&encode(&whole)), Ok(Pasted::Description(sealed.clone())));
+    for text in [encode(&whole), encode_full(&whole), encode_full(&sealed), whole.sdp.0.clone(), sealed.sdp.0]
+    {
+        assert_eq!(expect(&text, Kind::Reply, Some(&invite)), Ok(whole.clone()), "{text}");
+    }
+    let other = expect(&encode(&whole), Kind::Reply, Some(&expand(&essence(Kind::Invite, 3)))).unwrap();
+    assert_ne!(sdp::attribute(&other.sdp.0, "ice-pwd"), sdp::attribute(&whole.sdp.0, "ice-pwd"));
+    assert_eq!(expect(&encode(&whole), Kind::Reply, None), Err(InviteError::OtherInvite));
+    assert_eq!(expect(&encode(&whole), Kind::Invite, Some(&whole)), Err(InviteError::OwnCode(Kind::Reply)));
+}
+
+#[test]
+fn a_knock_says_what_the_reply_would_have_said() {
+    let mut reply = essence(Kind::Reply, 2);
+    let Maker::Guest { nonce, secret: told } = &mut reply.maker else { unreachable!() };
+    let guest = Guest { fingerprint: reply.fingerprint, nonce: *nonce };
+    *told = Some(secret(1));
+    reply.candidates.clear();
+    assert_eq!(knocked(&Guest::from_ufrag(&guest.ufrag()).unwrap(), secret(1)), expand(&reply));
+}
+
 #[test]
 fn our_own_description_says_the_same_in_every_form() {
-    let ours = expand(&essence(Kind::Reply, 4));
+    let ours = opened(4, secret(1));
     let printed = ours.sdp.0.replace("a=candidate:1 1 udp 2130706431", "a=candidate:77 1 udp 2130706175");
     assert_ne!(printed, ours.sdp.0);
     let printed = Description { kind: Kind::Reply, sdp: Redacted(printed.replace("o=- ", "o=- 9")) };
-    assert_eq!(canonical(printed), ours);
+    assert_eq!(canonical(printed, Some(secret(1))), ours);
     let foreign = Description { kind: Kind::Reply, sdp: Redacted(ours.sdp.0.replace("H264", "VP8")) };
-    assert_eq!(canonical(foreign.clone()), foreign);
+    assert_eq!(canonical(foreign.clone(), Some(secret(1))), foreign);
 }
 
 /// What chats, mail programs, terminals and word processors did to codes, as far as it can be undone.

@@ -41,6 +41,12 @@ pub enum InviteError {
          reply that comes back."
     )]
     InviteNotReply,
+    /// It cannot be opened without the secret of its invite.
+    #[error(
+        "This reply belongs to another invite. Send your own invite to the other person, then paste the reply that \
+         comes back."
+    )]
+    OtherInvite,
     /// The names of the formats, made of letters, digits and dashes only.
     #[error(
         "The other app sends video that Twocan cannot show ({0}). Ask the other person to switch that app to H264 \

@@ -17,10 +17,12 @@
 
 mod candidate;
 mod compact;
+mod doorbell;
 mod error;
 mod foreign;
 mod sdp;
 mod secret;
+pub mod stun;
 mod template;
 mod text;
 
@@ -30,9 +32,10 @@ mod compact_tests;
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, Protocol};
+pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;
-pub use secret::{Identity, Secret};
-pub use template::{canonical, secret_line};
+pub use secret::{Guest, Identity, Secret};
+pub use template::{Maker, canonical, knocked, mark, secret};
 
 use crate::units::Redacted;
 use base64::Engine as _;
@@ -143,13 +146,18 @@ pub fn read(text: &str) -> Result<Pasted, InviteError> {
         }
         text::Content::Sdp { kind, sdp } => {
             let sdp = sdp::normalised(&sdp)?;
-            let kind = sdp::check(&sdp, kind)?;
-            Ok(Pasted::Description(Description { kind, sdp: Redacted(sdp) }))
+            let reply = Description { kind: Kind::Reply, sdp: Redacted(sdp) };
+            if kind != Some(Kind::Invite) && template::is_sealed(&reply) {
+                return Ok(Pasted::Description(reply));
+            }
+            let kind = sdp::check(&reply.sdp.0, kind)?;
+            Ok(Pasted::Description(Description { kind, ..reply }))
         }
     }
 }
 
-/// Takes a code where only one kind is of use. `own` is what we handed out ourselves, to know it again.
+/// Takes a code where only one kind is of use. `own` is what we handed out ourselves, to know it again, and to open the
+/// reply to it.
 pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Description, InviteError> {
     let description = match read(text)? {
         Pasted::Description(description) => description,
@@ -157,10 +165,19 @@ pub fn expect(text: &str, kind: Kind, own: Option<&Description>) -> Result<Descr
     };
     match own {
         Some(own) if own.is_from_same_peer(&description) => Err(InviteError::OwnCode(own.kind)),
+        _ if description.kind == kind && template::is_sealed(&description) => {
+            let opened = own.and_then(secret).and_then(|secret| template::open(&description, secret));
+            opened.ok_or(InviteError::OtherInvite)
+        }
         _ if description.kind == kind => Ok(description),
         _ if kind == Kind::Invite => Err(InviteError::ReplyNotInvite),
         _ => Err(InviteError::InviteNotReply),
     }
+}
+
+/// SHA-256 of the DTLS certificate that a description names; `None` unless it is exactly one.
+pub fn fingerprint(sdp: &str) -> Option<[u8; 32]> {
+    sdp::fingerprint(sdp)
 }
 
 /// The ICE candidates of a description, each once, as `candidate:...` lines.

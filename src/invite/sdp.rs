@@ -73,6 +73,20 @@ pub fn identity(sdp: &str) -> Option<(&str, &str)> {
     Some((attribute(sdp, "fingerprint")?, attribute(sdp, "ice-ufrag")?))
 }
 
+/// SHA-256 of the certificate that the other end has to show. `None` unless the description names exactly one: with two
+/// to choose from, nobody could say which of them is in use.
+pub fn fingerprint(sdp: &str) -> Option<[u8; 32]> {
+    let mut values = sdp.lines().filter_map(|line| line.trim().strip_prefix("a=fingerprint:"));
+    let parse = |value: &str| -> Option<[u8; 32]> {
+        let (hash, hex) = value.split_once(' ')?;
+        let byte = |pair: &str| u8::from_str_radix(pair, 16).ok().filter(|_| pair.len() == 2);
+        let bytes: Option<Vec<u8>> = hex.trim().split(':').take(33).map(byte).collect();
+        bytes?.try_into().ok().filter(|_| hash.eq_ignore_ascii_case("sha-256"))
+    };
+    let first = parse(values.next()?)?;
+    values.all(|value| parse(value) == Some(first)).then_some(first)
+}
+
 /// The usable candidates, each once, without `a=`. Those of component 2 are left out: RTP and RTCP share a port.
 pub fn candidates(sdp: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
@@ -125,4 +139,23 @@ fn foreign_video(sdp: &str) -> Option<String> {
     }
     let names = if formats.is_empty() { "unknown format".to_owned() } else { formats.join(", ") };
     (has_video && !has_h264).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn a_fingerprint_is_the_only_one() {
+        let line = |byte: &str| format!("a=fingerprint:sha-256 {}\r\n", vec![byte; 32].join(":"));
+        assert_eq!(fingerprint(&line("AB")), Some([0xab; 32]));
+        assert_eq!(fingerprint(&format!("{}m=audio\r\n{}", line("AB"), line("ab"))), Some([0xab; 32]));
+        // webrtc takes a certificate that fits any of them.
+        for other in [line("AC"), "a=fingerprint:sha-1 AB\r\n".into(), "a=fingerprint:\r\n".into()] {
+            assert_eq!(fingerprint(&format!("{}{other}", line("AB"))), None);
+        }
+        for none in ["", "a=fingerprint:sha-256 AB:CD", "a=fingerprint:sha-256", "a=fingerprint:md5 +A"] {
+            assert_eq!(fingerprint(none), None);
+        }
+    }
 }

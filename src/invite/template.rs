@@ -3,41 +3,79 @@
 //! A compact code carries only what differs; this puts the rest back. The text is, line for line, what our network
 //! layer prints; `net/tests.rs` holds the two together. A description that says anything else, such as the
 //! answer to a browser, has no compact form.
+//!
+//! A reply is *sealed* for everyone but its guest and whoever made the invite: what follows from the invite's secret
+//! is not in its code. The description that is read from it lacks those lines until [`open`] puts them in.
 
 use super::candidate::{Candidate, CandidateKind, Protocol};
-use super::secret::{Identity, Secret};
+use super::secret::{Guest, Identity, Secret};
 use super::{Description, Kind, sdp};
 use crate::units::Redacted;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt::Write as _;
 
 /// What differs from one description to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Essence {
-    pub kind: Kind,
+    pub maker: Maker,
     /// SHA-256 of the DTLS certificate.
     pub fingerprint: [u8; 32],
-    pub secret: Secret,
     /// In the order of their priority.
     pub candidates: Vec<Candidate>,
 }
 
-/// The session attribute that carries the secret in the full form, and names the version of this template.
-const SECRET_ATTRIBUTE: &str = "a=twocan:1 ";
+/// Who made a description, and what their credentials follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    Host(Secret),
+    /// `secret` is the invite's; without it the reply is sealed.
+    Guest {
+        nonce: [u8; Guest::NONCE],
+        secret: Option<Secret>,
+    },
+}
+
+impl Maker {
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Host(_) => Kind::Invite,
+            Self::Guest { .. } => Kind::Reply,
+        }
+    }
+}
+
+/// The session attribute that carries secret or nonce in the full form, and names the version of this template.
+const MARK: &str = "a=twocan:1 ";
 /// RFC 8445, section 5.1.2.2.
 const HOST_PREFERENCE: u32 = 126;
 const REFLEXIVE_PREFERENCE: u32 = 100;
 
 /// The line that marks a description as ours; it stands behind `t=`.
-pub fn secret_line(secret: Secret) -> String {
-    format!("{SECRET_ATTRIBUTE}{}", secret.to_text())
+pub fn mark(maker: &Maker) -> String {
+    match maker {
+        Maker::Host(secret) => format!("{MARK}{}", secret.to_text()),
+        Maker::Guest { nonce, .. } => format!("{MARK}{}", URL_SAFE_NO_PAD.encode(nonce)),
+    }
 }
 
-/// The whole description.
+/// The secret of an invite of ours.
+pub fn secret(invite: &Description) -> Option<Secret> {
+    match essence(invite)?.maker {
+        Maker::Host(secret) => Some(secret),
+        Maker::Guest { .. } => None,
+    }
+}
+
+/// The whole description; a sealed one for a guest whose secret is not known.
 pub fn expand(essence: &Essence) -> Description {
-    let identity = essence.secret.identity(essence.kind);
-    let setup = match essence.kind {
-        Kind::Invite => "actpass",
-        Kind::Reply => "active",
+    let kind = essence.maker.kind();
+    let (setup, identity) = match essence.maker {
+        Maker::Host(secret) => ("actpass", secret.host()),
+        Maker::Guest { nonce, secret } => {
+            let guest = Guest { fingerprint: essence.fingerprint, nonce };
+            ("active", secret.unwrap_or(Secret([0; Secret::LENGTH])).guest(&guest))
+        }
     };
     let mut lines = head(essence, &identity);
     lines.push_str(&audio(setup, &identity));
@@ -47,21 +85,63 @@ pub fn expand(essence: &Essence) -> Description {
     lines.push_str("a=end-of-candidates\n");
     lines.push_str(&video(setup, &identity));
     lines.push_str(&control(setup, &identity));
-    Description { kind: essence.kind, sdp: Redacted(lines.replace('\n', "\r\n")) }
+    let sdp = lines.replace('\n', "\r\n");
+    let sealed = matches!(essence.maker, Maker::Guest { secret: None, .. });
+    Description { kind, sdp: Redacted(if sealed { seal(&sdp) } else { sdp }) }
+}
+
+/// A reply without what follows from the invite's secret.
+fn seal(sdp: &str) -> String {
+    let follows = |line: &&str| !(line.starts_with("a=ice-pwd:") || line.starts_with("a=ssrc"));
+    let plain = |line: &str| {
+        if line.starts_with("o=") { "o=- 0 1 IN IP4 0.0.0.0\r\n".into() } else { format!("{line}\r\n") }
+    };
+    sdp.lines().filter(follows).map(plain).collect()
+}
+
+/// Whether this is a reply that has to be opened.
+pub fn is_sealed(description: &Description) -> bool {
+    description.kind == Kind::Reply
+        && sdp::attribute(&description.sdp.0, "ice-pwd").is_none()
+        && distil(description).is_some()
+}
+
+/// A sealed reply with what follows from the secret of the invite it belongs to.
+pub fn open(reply: &Description, secret: Secret) -> Option<Description> {
+    let mut essence = distil(reply)?;
+    let Maker::Guest { secret: missing, .. } = &mut essence.maker else { return None };
+    *missing = Some(secret);
+    Some(expand(&essence))
+}
+
+/// What somebody would have replied who knocks with the invite's secret and tells no way to reach them.
+pub fn knocked(guest: &Guest, secret: Secret) -> Description {
+    let maker = Maker::Guest { nonce: guest.nonce, secret: Some(secret) };
+    expand(&Essence { maker, fingerprint: guest.fingerprint, candidates: Vec::new() })
 }
 
 /// What a description boils down to; `None` if there is more to it than this.
 pub fn distil(description: &Description) -> Option<Essence> {
     let essence = essence(description)?;
-    (expand(&essence) == *description).then_some(essence)
+    let expanded = expand(&essence);
+    let same = match description.kind {
+        Kind::Invite => expanded == *description,
+        Kind::Reply => expanded.sdp.0 == seal(&description.sdp.0),
+    };
+    same.then_some(essence)
 }
 
 /// Our own description as a compact code tells it, so that it says the same in every form. Session number,
 /// priorities and foundations follow from the secret and the order; what else differs from the template stays as
-/// it is, and so does the whole description then.
-pub fn canonical(description: Description) -> Description {
+/// it is, and so does the whole description then. `invite`: the secret of the invite that a reply belongs to.
+pub fn canonical(description: Description, invite: Option<Secret>) -> Description {
     let plain = |line: &&str| !line.starts_with("a=candidate:") && !line.starts_with("o=");
-    let expanded = essence(&description).map(|essence| expand(&essence));
+    let expanded = essence(&description).map(|mut essence| {
+        if let Maker::Guest { secret, .. } = &mut essence.maker {
+            *secret = invite;
+        }
+        expand(&essence)
+    });
     match expanded {
         Some(same) if same.sdp.0.lines().filter(plain).eq(description.sdp.0.lines().filter(plain)) => same,
         _ => description,
@@ -70,25 +150,27 @@ pub fn canonical(description: Description) -> Description {
 
 fn essence(description: &Description) -> Option<Essence> {
     let text = &description.sdp.0;
-    let secret = text.lines().find_map(|line| line.strip_prefix(SECRET_ATTRIBUTE))?;
+    let mark = text.lines().find_map(|line| line.strip_prefix(MARK))?;
     let fingerprint = sdp::attribute(text, "fingerprint")?.strip_prefix("sha-256 ")?;
-    Some(Essence {
-        kind: description.kind,
-        fingerprint: from_hex(fingerprint)?,
-        secret: Secret::from_text(secret)?,
-        candidates: sdp::candidates(text).iter().filter_map(|line| Candidate::parse(line)).collect(),
-    })
+    let maker = match description.kind {
+        Kind::Invite => Maker::Host(Secret::from_text(mark)?),
+        Kind::Reply => {
+            Maker::Guest { nonce: URL_SAFE_NO_PAD.decode(mark).ok()?.try_into().ok()?, secret: None }
+        }
+    };
+    let candidates = sdp::candidates(text).iter().filter_map(|line| Candidate::parse(line)).collect();
+    Some(Essence { maker, fingerprint: from_hex(fingerprint)?, candidates })
 }
 
 fn head(essence: &Essence, identity: &Identity) -> String {
-    let semantic = match essence.kind {
+    let semantic = match essence.maker.kind() {
         Kind::Invite => "",
         Kind::Reply => "a=msid-semantic:WMS *\n",
     };
-    let secret = secret_line(essence.secret);
+    let mark = mark(&essence.maker);
     let fingerprint = to_hex(&essence.fingerprint);
     format!(
-        "v=0\no=- {session} 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n{secret}\n{semantic}a=fingerprint:sha-256 {fingerprint}\n\
+        "v=0\no=- {session} 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n{mark}\n{semantic}a=fingerprint:sha-256 {fingerprint}\n\
          a=extmap-allow-mixed\na=group:BUNDLE 0 1 2\n",
         session = identity.session,
     )

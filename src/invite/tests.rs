@@ -176,6 +176,7 @@ fn each_reason_is_a_sentence_that_fits_a_window() {
         E::OwnCode(Kind::Reply),
         E::ReplyNotInvite,
         E::InviteNotReply,
+        E::OtherInvite,
         E::VideoFormat("VP8".into()),
         E::NoCandidates,
         E::NotWebRtc("it"),

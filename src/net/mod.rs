@@ -12,25 +12,47 @@
 //! The other halves (`send`, `control`, `peer`) are small tokio tasks.
 
 mod address;
+mod backoff;
 mod control;
+mod endpoint;
 mod intercept;
+mod interfaces;
+mod keeper;
+mod keys;
+mod line;
+mod mapping;
 mod media;
 mod monitor;
+pub mod nat;
+pub mod nearby;
 mod page;
 mod peer;
+pub mod relay;
 mod roam;
 mod runtime;
 mod sdp;
 mod send;
+mod server;
 mod sockets;
+mod stun;
+mod tap;
 #[cfg(test)]
 mod tests;
+mod turn_stream;
 mod watch;
 
+pub use endpoint::Endpoint;
+pub use keeper::Reach;
+pub use keys::Keys;
+pub use mapping::PortMapping;
 pub use page::{PageEvent, PageServer};
 pub use peer::Peer;
+pub use server::{ServerUrl, Transport};
 
+use crate::invite::stun::Turned;
+use crate::invite::{Description, Guest};
 use crate::ports::SenderReport;
+use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
 use crate::units::Bitrate;
 use std::net::IpAddr;
@@ -43,7 +65,19 @@ pub struct NetConfig {
     pub bind: Vec<IpAddr>,
     /// Only relayed candidates are used and shown.
     pub relay_only: bool,
+    /// This machine's own addresses stay out of the code: the other side learns only what a STUN or TURN server
+    /// shows. Two people in the same network then find each other only if their router turns packets round.
+    pub hide_addresses: bool,
+    /// The router's ports.
+    pub port_mapping: PortMapping,
     pub max_bitrate: Option<Bitrate>,
+    /// The UDP port that all connections with this configuration, and its clones, share.
+    pub endpoint: Endpoint,
+}
+
+/// What a code says of the ways to its maker.
+pub fn ways(description: &Description) -> Ways {
+    sdp::ways(&description.sdp.0)
 }
 
 /// What the network failed at. `Display` is a whole sentence for the user.
@@ -53,6 +87,13 @@ pub enum NetError {
     NoNetwork,
     #[error("No relay answered. Check the TURN server, its user name and its password in the settings.")]
     NoRelay,
+    #[error(
+        "Nothing but this computer's own addresses was found, and the settings hide them. Add a STUN or TURN server \
+         that answers, or switch “Hide my addresses” off."
+    )]
+    OnlyHidden,
+    #[error("The TURN server “{0}” cannot be reached: {1}.")]
+    Relay(String, String),
     #[error("The ICE server “{0}” cannot be used: {1}.")]
     IceServer(String, &'static str),
     #[error("The other side's code cannot be used: {0}")]
@@ -96,6 +137,14 @@ pub enum NetEvent {
     /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
+    Knock(Guest),
+    /// Whoever made the invite does not let us in.
+    TurnedAway(Turned),
+    /// While a code is out: whether it leads here.
+    Reach(Reach),
+    /// While a code is out: it does not lead here any more, or not on all ways. A new one does.
+    Moved,
     /// This computer has no address to send from, or has one again.
     Offline(bool),
 }

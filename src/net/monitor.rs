@@ -18,7 +18,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::shared::time::SystemInstant;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -45,6 +45,8 @@ pub(super) struct Monitor {
     pacer: Mutex<Pacer<TaggedPacket>>,
     estimator: Mutex<Estimator>,
     inlet: Mutex<Option<Inlet>>,
+    /// Whether sound and picture may pass, in either direction.
+    admitted: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -129,6 +131,7 @@ impl Monitor {
             pacer: Mutex::new(Pacer::new(intercept::FIRST_PACE)),
             estimator: Mutex::new(estimator),
             inlet: Mutex::default(),
+            admitted: AtomicBool::new(true),
             state: Mutex::default(),
         }
     }
@@ -156,7 +159,8 @@ impl Monitor {
     pub fn may_send_sound(&self, now: Instant) -> bool {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         let since = life.interrupted;
-        self.is_connected() || since.is_some_and(|since| now.saturating_duration_since(since) < CONSENT)
+        let consents = since.is_some_and(|since| now.saturating_duration_since(since) < CONSENT);
+        self.is_admitted() && (self.is_connected() || consents)
     }
 
     /// webrtc's own word on the link.
@@ -221,10 +225,24 @@ impl Monitor {
         self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives what was before.
+    pub fn set_admitted(&self, admitted: bool) -> bool {
+        self.admitted.swap(admitted, Ordering::Relaxed)
+    }
+    fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
+    }
+    pub fn may_send_pictures(&self) -> bool {
+        self.is_connected() && self.is_admitted()
+    }
+
     pub fn set_inlet(&self, inlet: Inlet) {
         *self.inlet.lock().unwrap_or_else(PoisonError::into_inner) = Some(inlet);
     }
     pub fn with_inlet(&self, act: impl FnOnce(&Inlet)) {
+        if !self.is_admitted() {
+            return;
+        }
         if let Some(inlet) = &*self.inlet.lock().unwrap_or_else(PoisonError::into_inner) {
             act(inlet);
         }

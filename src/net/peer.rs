@@ -1,17 +1,19 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+use super::keys::Keys;
+use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
-use super::sdp::Candidate;
+use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, control, intercept, media, sdp, send, watch};
+use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
-use crate::invite::{self, Description, Identity, Kind, Secret};
+use crate::invite::{self, Admits, Description, Identity, Kind};
 use crate::ports::{Inlet, Outlet};
+use crate::room::diagnosis::{Traffic, Ways};
 use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
-use ring::rand::{SecureRandom, SystemRandom};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
@@ -37,7 +39,7 @@ const GATHERING: Duration = Duration::from_secs(2);
 /// The offering side checks this often: its first checks follow the paste that everyone waits for.
 const OFFER_CHECKS: Duration = Duration::from_millis(50);
 /// The answering side starts long before the other person pastes; its checks open the way through a NAT, and it
-/// answers the other side's at once anyway.
+/// answers the other side's at once anyway. A guest of ours becomes slower as time passes (see `backoff`).
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
 /// Checks of a pair before it is given up: as many as webrtc's counter takes, hours.
 const CHECKS: u16 = u16::MAX - 1;
@@ -64,6 +66,9 @@ pub struct Peer {
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
     runtime: Arc<DriverRuntime>,
+    /// The router's port that leads here.
+    lease: Option<Lease>,
+    keys: Keys,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
 }
@@ -80,12 +85,21 @@ impl Peer {
         config: NetConfig,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let secret = new_secret();
-        let identity = secret.identity(Kind::Invite);
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &identity).await?;
+        Self::offer_again(config, Keys::host()?, events).await
+    }
+
+    /// The same invite once more, from where this computer is now.
+    pub async fn offer_again(
+        config: NetConfig,
+        keys: Keys,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, Description), NetError> {
+        // Nobody can knock at a relay: it passes on only what comes from where we sent to.
+        let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits).await?;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
-        let sdp = peer.gather(offer, gathered, &config, secret).await?;
-        Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) })))
+        let sdp = peer.gather(offer, gathered, &config, &keys).await?;
+        Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
     }
 
     /// Takes the other side's offer, gathers like [`Self::offer`] and gives the answer. The connection comes up when
@@ -96,14 +110,20 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
         let remote = remote_description(invite, Kind::Invite)?;
-        let secret = new_secret();
-        let identity = secret.identity(Kind::Reply);
-        let (peer, gathered) = Self::new(&config, events, ANSWER_CHECKS, &identity).await?;
+        let secret = invite::secret(invite);
+        let keys = Keys::guest(secret)?;
+        let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
+        let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
+        let admits = Admits::Only(ufrag.into());
+        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits).await?;
+        // The checks begin before the answer is complete.
+        peer.runtime.line.expect(ufrag, password);
+        let remote = remote.clone();
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, secret).await?;
+        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
         peer.negotiated().await?;
-        Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) })))
+        Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
@@ -111,6 +131,18 @@ impl Peer {
         let remote = remote_description(reply, Kind::Reply)?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.negotiated().await
+    }
+
+    /// What it goes by: an invite can be offered again with the same.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether this is a description by the other end of this connection.
+    pub async fn is_other_end(&self, description: &Description) -> bool {
+        let known = self.connection.remote_description().await;
+        let credentials = known.as_ref().and_then(|known| sdp::credentials(&known.sdp));
+        credentials.is_some() && credentials == sdp::credentials(&description.sdp.0)
     }
 
     /// Takes one more way to reach the other side: `candidate:...`, with or without `a=`. One that is of no use
@@ -134,6 +166,22 @@ impl Peer {
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
         self.runtime.nudge();
         Ok(())
+    }
+
+    /// SHA-256 of the DTLS certificates, ours first; `None` before both descriptions are there.
+    pub async fn fingerprints(&self) -> Option<([u8; 32], [u8; 32])> {
+        let local = self.connection.local_description().await?;
+        let remote = self.connection.remote_description().await?;
+        Some((invite::fingerprint(&local.sdp)?, invite::fingerprint(&remote.sdp)?))
+    }
+
+    /// Whether sound and picture pass, in either direction. They do until this says otherwise.
+    pub fn admit(&self, admitted: bool) {
+        let before = self.monitor.set_admitted(admitted);
+        if admitted && !before && self.monitor.is_connected() {
+            self.request_keyframe();
+            self.monitor.tell(NetEvent::KeyframeWanted);
+        }
     }
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
@@ -175,9 +223,11 @@ impl Peer {
                 RTCStatsReportEntry::LocalCandidate(end)
                     if end.stats.id.ends_with(&pair.local_candidate_id) =>
                 {
-                    local = written(end);
+                    local = written(end, &self.runtime.names());
                 }
-                RTCStatsReportEntry::RemoteCandidate(end) if from == socket_of(end) => remote = written(end),
+                RTCStatsReportEntry::RemoteCandidate(end) if from == socket_of(end) => {
+                    remote = written(end, &[])
+                }
                 _ => {}
             }
         }
@@ -187,6 +237,12 @@ impl Peer {
             let description = self.connection.remote_description().await;
             let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
             remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
+        }
+        if from.is_none() && remote.is_empty() {
+            // Over a relay nothing comes from the other side itself; sure is only what has no alternative.
+            let description = self.connection.remote_description().await;
+            let only = description.and_then(|description| sdp::only_candidate(&description.sdp));
+            remote = only.map(|(address, kind)| format!("{kind} {address} udp")).unwrap_or_default();
         }
         if let Some((from, to)) = self.runtime.sockets.moved_to() {
             // webrtc does not know of it.
@@ -199,11 +255,23 @@ impl Peer {
         }
     }
 
+    /// What the other side's code says of the ways to it, and what has passed so far.
+    pub async fn seen(&self) -> (Ways, Traffic) {
+        let theirs = self.connection.remote_description().await;
+        (theirs.map(|theirs| sdp::ways(&theirs.sdp)).unwrap_or_default(), self.runtime.tap.traffic())
+    }
+
+    /// The invite of this connection is over; the connection itself goes on until it is closed.
+    pub fn withdraw(&self) {
+        self.runtime.line.shut();
+    }
+
     /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.
     pub async fn close(mut self) {
         let (nobody, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.control, nobody));
         let farewell = self.control_task.take();
+        let lease = self.lease.take();
         let connected = self.monitor.is_connected();
         let closing = async {
             if let Some(mut task) = farewell {
@@ -219,6 +287,9 @@ impl Peer {
             Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
             Err(_) => tracing::debug!("the connection took too long to close"),
         }
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
     }
 
     /// A connection with both tracks, sound first, and the control channel.
@@ -226,10 +297,14 @@ impl Peer {
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
-        identity: &Identity,
+        keys: &Keys,
+        admits: Admits,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
+        let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
-        let servers = address::ice_servers(config).await?;
+        config.endpoint.open(address::of_port(config, &addresses).into_iter());
+        let v6 = addresses.iter().all(SocketAddr::is_ipv6);
+        let servers = address::ice_servers(config, v6).await?;
         let random = Random::new();
         let (audio, video) = (identity.audio, identity.video);
         let clock = MediaClock::new(Instant::now(), random.number(), random.number());
@@ -237,10 +312,15 @@ impl Peer {
         let monitor = Monitor::new(events.clone(), Ssrcs { audio, video }, clock, estimator);
         let monitor = Arc::new(monitor);
         let (gathered, gathering) = cell::channel(false);
-        let runtime = Arc::new(DriverRuntime::default());
+        // An invite calls nobody: it waits.
+        let calling = keys.are_of_an_invite() && admits != Admits::Guests;
+        let line = config.endpoint.line(&identity.ufrag, &identity.password.0, admits, events.clone());
+        let runtime = Arc::new(DriverRuntime::new(line, address::relays(&servers.ice), calling));
+        runtime.streams.open(servers.streams);
+        let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
         let settings = |mdns| settings(mdns, checks, identity);
-        let connection = build(config, addresses, servers, settings, handler).await?;
+        let connection = build(config, addresses, servers.ice, settings, keys, handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
@@ -264,11 +344,14 @@ impl Peer {
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
+            tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
         let control_task =
             Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
+        let port = if config.relay_only { None } else { runtime.port_behind_router() };
+        let lease = port.and_then(|port| config.port_mapping.lease(port));
         let peer = Self {
             connection,
             monitor,
@@ -279,6 +362,8 @@ impl Peer {
             tasks,
             keyframe,
             runtime,
+            lease,
+            keys: keys.clone(),
             early,
         };
         Ok((peer, gathering))
@@ -290,19 +375,39 @@ impl Peer {
         description: RTCSessionDescription,
         mut gathered: cell::Receiver<bool>,
         config: &NetConfig,
-        secret: Secret,
+        keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
-        let complete = tokio::time::timeout(GATHERING, gathered.wait_for(|done| *done)).await.is_ok();
-        if !complete {
+        let mut link = self.monitor.link();
+        let ends = async {
+            tokio::select! {
+                _ = gathered.wait_for(|done| *done) => {}
+                // Nobody needs the code any more.
+                _ = link.wait_for(|link| *link == Link::Connected) => {}
+            }
+        };
+        let deadline = tokio::time::Instant::now() + GATHERING;
+        if tokio::time::timeout_at(deadline, ends).await.is_err() {
             tracing::info!("gathering was cut short: an ICE server does not answer");
         }
+        let mapped = match &self.lease {
+            Some(lease) => tokio::time::timeout_at(deadline, lease.mapped()).await.ok().flatten(),
+            None => None,
+        };
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
-        let sdp = sdp::finish(&description.sdp, config.relay_only, &invite::secret_line(secret));
+        let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
+        let sdp = sdp::rename(&description.sdp, &self.runtime.names());
+        let sdp = sdp::finish(&sdp, shown, keys.mark.as_deref());
         match sdp::has_candidates(&sdp) {
             true => Ok(sdp),
-            false if config.relay_only => Err(NetError::NoRelay),
+            false if config.hide_addresses && sdp::has_candidates(&description.sdp) => {
+                Err(NetError::OnlyHidden)
+            }
+            false if config.relay_only => Err(match self.runtime.streams.trouble() {
+                Some((host, trouble)) => NetError::Relay(host, trouble.to_string()),
+                None => NetError::NoRelay,
+            }),
             false => Err(NetError::NoNetwork),
         }
     }
@@ -331,6 +436,9 @@ impl Peer {
         if let (Some(local), Some(remote)) = (local, remote) {
             let crypto = rtc::crypto::default_provider().map_err(internal)?;
             let keys = sdp::keys(&local.sdp, &remote.sdp);
+            if let Some(keys) = &keys {
+                self.runtime.line.expect(&keys.remote_ufrag, &keys.remote_pwd);
+            }
             self.runtime.sockets.with_roam(|roam| {
                 keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
                 sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
@@ -349,9 +457,10 @@ fn socket_of(end: &RTCIceCandidateStats) -> Option<SocketAddr> {
 }
 
 /// `host 127.0.0.1:5000 udp`
-fn written(end: &RTCIceCandidateStats) -> String {
+fn written(end: &RTCIceCandidateStats, names: &[(SocketAddr, SocketAddr)]) -> String {
     let (kind, protocol) = (end.candidate_type, end.protocol.to_ascii_lowercase());
-    match socket_of(end) {
+    let real = |name| names.iter().find(|(called, _)| *called == name).map_or(name, |(_, real)| *real);
+    match socket_of(end).map(real) {
         Some(socket) => format!("{kind} {socket} {protocol}"),
         None => format!("{kind} {}:{} {protocol}", end.address.as_deref().unwrap_or("?"), end.port),
     }
@@ -383,6 +492,7 @@ async fn build(
     addresses: Vec<SocketAddr>,
     servers: Vec<RTCIceServer>,
     settings: impl Fn(MulticastDnsMode) -> SettingEngine,
+    keys: &Keys,
     handler: Arc<Handler>,
 ) -> Result<Arc<dyn PeerConnection>, NetError> {
     let mut failure = None;
@@ -393,6 +503,7 @@ async fn build(
             .with_ice_servers(servers.clone())
             .with_ice_transport_policy(policy)
             .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+            .with_certificates(vec![keys.certificate.clone()])
             .build();
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
@@ -495,13 +606,6 @@ async fn ask_for_keyframes(wanted: Arc<Notify>, track: Arc<TrackLocalStaticRTP>,
             tracing::debug!(%error, "a keyframe could not be asked for");
         }
     }
-}
-
-/// From the operating system's source of randomness.
-fn new_secret() -> Secret {
-    let mut bytes = [0; Secret::LENGTH];
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random numbers");
-    Secret(bytes)
 }
 
 /// Numbers that an outsider should not guess, from the standard library's random hash keys.

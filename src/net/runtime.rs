@@ -1,4 +1,4 @@
-//! The runtime webrtc's driver runs on: tokio, with three corrections.
+//! The runtime webrtc's driver runs on: tokio, with some corrections.
 //!
 //! * **A sleep that can be cut short.** The driver looks at what it has to send before it handles its events, and
 //!   not after. Handshakes that begin with an event (DTLS when ICE is connected, SCTP when DTLS is) would wait for
@@ -7,9 +7,20 @@
 //!   the events that come of them. The first messages on a channel that both sides agreed on beforehand arrive in
 //!   the same moment as the end of the SCTP handshake; read together with it, they find no channel yet and are
 //!   lost, on a channel that promises to lose nothing.
+//! * **Patience** of a guest who calls and is not heard yet: the driver's ticks send its checks, and become rarer (see
+//!   [`backoff`](super::backoff)).
+//! * **One port for all connections**: see [`endpoint`](super::endpoint) and [`line`](super::line).
 //! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
+//! * **TURN over TCP and TLS**: see [`turn_stream`](super::turn_stream).
 
+use super::backoff;
+use super::endpoint::LineHandle;
+use super::interfaces::default_routes;
+use super::line::LineSocket;
 use super::sockets::Sockets;
+use super::tap::Tap;
+use super::turn_stream::Streams;
+use crate::invite::stun;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -17,7 +28,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
@@ -26,18 +37,50 @@ use webrtc::runtime::{
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DriverRuntime {
+    /// This connection's share of the port.
+    pub line: Arc<LineHandle>,
+    relays: Arc<[SocketAddr]>,
+    /// The other side was not heard yet, and since when we call.
+    calling: Arc<AtomicBool>,
+    since: Instant,
+    /// What webrtc calls a socket, and what it is.
+    names: Mutex<Vec<(SocketAddr, SocketAddr)>>,
     nudge: Arc<Notify>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
     pub sockets: Arc<Sockets>,
+    pub streams: Streams,
+    pub tap: Arc<Tap>,
 }
 
 /// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
 const MDNS_PORT: u16 = 5353;
 
 impl DriverRuntime {
+    /// `relays`: the addresses of the TURN servers; `calling`: a guest, who becomes patient while nobody answers.
+    pub fn new(line: LineHandle, relays: Arc<[SocketAddr]>, calling: bool) -> Self {
+        Self {
+            calling: Arc::new(AtomicBool::new(calling)),
+            since: Instant::now(),
+            line: Arc::new(line),
+            relays,
+            names: Mutex::default(),
+            nudge: Arc::default(),
+            settled: Arc::default(),
+            remote: Arc::default(),
+            sockets: Arc::default(),
+            streams: Streams::default(),
+            tap: Arc::default(),
+        }
+    }
+
+    /// What webrtc calls each socket, and the address it really has.
+    pub fn names(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends the driver's sleep, or its next one if it does not sleep now.
     pub fn nudge(&self) {
         self.nudge.notify_one();
@@ -46,6 +89,13 @@ impl DriverRuntime {
     /// The control channel is open: datagrams are read in bursts from now on.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// The port of the socket that the router can lead to: that of the default route, IPv4.
+    pub fn port_behind_router(&self) -> Option<u16> {
+        let route = default_routes()[0];
+        let names = self.names();
+        names.iter().find(|(_, local)| Some(local.ip()) == route).map(|(_, local)| local.port())
     }
 
     /// Where the last packet that was no connectivity check came from. webrtc's statistics do not know every
@@ -58,6 +108,8 @@ impl DriverRuntime {
 impl Runtime for DriverRuntime {
     fn sleep(&self, duration: Duration) -> Pending<'static, ()> {
         let nudge = self.nudge.clone();
+        let calling = self.calling.load(Ordering::Relaxed);
+        let duration = if calling { duration.max(backoff::gap(self.since.elapsed())) } else { duration };
         Box::pin(async move {
             tokio::select! {
                 () = tokio::time::sleep(duration) => {}
@@ -72,13 +124,24 @@ impl Runtime for DriverRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        if inner.local_addr()?.port() == MDNS_PORT {
-            return Ok(inner);
+        let own = TokioRuntime.wrap_udp_socket(socket)?;
+        let name = own.local_addr()?;
+        if name.port() == MDNS_PORT {
+            return Ok(own);
         }
-        let inner = Arc::new(self.sockets.wrap(inner)?);
-        let (settled, remote) = (self.settled.clone(), self.remote.clone());
-        Ok(Arc::new(Socket { inner, settled, remote, pause: AtomicBool::new(false) }))
+        let (io, local): (Arc<dyn AsyncUdpSocket>, _) =
+            match LineSocket::new(&self.line, own.clone(), &self.relays)? {
+                Some(socket) => {
+                    let local = socket.local_addr()?;
+                    (Arc::new(socket), local)
+                }
+                None => (own, name),
+            };
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push((name, local));
+        let inner = self.streams.wrap(Arc::new(self.sockets.wrap(io)?))?;
+        let (settled, remote, tap) = (self.settled.clone(), self.remote.clone(), self.tap.clone());
+        let calling = self.calling.clone();
+        Ok(Arc::new(Socket { inner, settled, remote, tap, calling, pause: AtomicBool::new(false) }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -102,6 +165,8 @@ struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
+    tap: Arc<Tap>,
+    calling: Arc<AtomicBool>,
     /// A datagram was handed over; the driver must come round before it gets the next.
     pause: AtomicBool,
 }
@@ -122,6 +187,14 @@ impl AsyncUdpSocket for Socket {
         if received.is_ready() && !self.settled.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
         }
+        if matches!(received, Poll::Ready(Ok(1..))) {
+            let first = buffers[0].get(..meta[0].len).unwrap_or_default();
+            self.tap.incoming(first);
+            // The answers of STUN servers are no sign of the other side.
+            if !stun::is_stun(first) || stun::is_request(first) {
+                self.calling.store(false, Ordering::Relaxed);
+            }
+        }
         // Not STUN (RFC 7983): DTLS or media.
         if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
         {
@@ -134,7 +207,11 @@ impl AsyncUdpSocket for Socket {
         self.inner.local_addr()
     }
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.inner.poll_send(context, transmit)
+        let sent = self.inner.poll_send(context, transmit);
+        if matches!(sent, Poll::Ready(Ok(_))) {
+            self.tap.outgoing(transmit.contents);
+        }
+        sent
     }
     fn max_gso_segments(&self) -> usize {
         self.inner.max_gso_segments()

@@ -3,7 +3,8 @@
 
 use super::NetError;
 use super::roam::Keys;
-use std::net::SocketAddr;
+use crate::room::diagnosis::Ways;
+use std::net::{IpAddr, SocketAddr};
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
 pub(super) const MAX_SDP: usize = 64 * 1024;
@@ -11,20 +12,22 @@ pub(super) const MAX_SDP: usize = 64 * 1024;
 const MAX_CANDIDATES: usize = 48;
 const MAX_CANDIDATE_LINE: usize = 512;
 
+/// Which of our candidates the other side is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    /// Relayed ones only.
+    pub relay_only: bool,
+    /// None of this machine's own addresses.
+    pub hide_local: bool,
+    /// Where the router passes packets on to us, whoever sends them.
+    pub mapped: Option<SocketAddr>,
+}
+
 /// Our own description, ready to be handed over: each candidate once, `a=end-of-candidates` behind the last.
 /// webrtc prints every candidate for RTP and again for RTCP, which share one port, and says that they are all only
-/// if gathering was not cut short. The line with the secret our credentials come from goes behind `t=`.
-pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
-    let candidates = candidate_lines(sdp)
-        .filter(|line| {
-            !relay_only || line.split(' ').skip_while(|word| *word != "typ").nth(1) == Some("relay")
-        })
-        .fold(Vec::new(), |mut unique: Vec<&str>, line| {
-            if !unique.contains(&line) {
-                unique.push(line);
-            }
-            unique
-        });
+/// if gathering was not cut short. The line with what our credentials come from, if they do, goes behind `t=`.
+pub(super) fn finish(sdp: &str, shown: Shown, mark: Option<&str>) -> String {
+    let candidates = shown_candidates(sdp, shown);
     let mut finished = String::with_capacity(sdp.len());
     let mut push = |line: &str| {
         finished.push_str(line);
@@ -40,11 +43,13 @@ pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
             }
             sections += 1;
         }
-        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || line == secret) {
+        if !(line.starts_with("a=candidate:") || line == "a=end-of-candidates" || Some(line) == mark) {
             push(line);
         }
-        if line.starts_with("t=") {
-            push(secret);
+        if line.starts_with("t=")
+            && let Some(mark) = mark
+        {
+            push(mark);
         }
     }
     if sections == 1 {
@@ -52,6 +57,68 @@ pub(super) fn finish(sdp: &str, relay_only: bool, secret: &str) -> String {
         push("a=end-of-candidates");
     }
     finished
+}
+
+fn shown_candidates(sdp: &str, shown: Shown) -> Vec<String> {
+    let wanted = |line: &&str| match candidate_kind(line) {
+        Some("host") => !shown.relay_only && !shown.hide_local,
+        Some("relay") => true,
+        _ => !shown.relay_only,
+    };
+    let mut candidates: Vec<String> = Vec::new();
+    for line in candidate_lines(sdp).filter(wanted) {
+        // Where a NAT's or a relay's address leads is nobody's business, and nobody needs it (RFC 8839, 5.1).
+        let line = match line.split_once(" raddr ") {
+            Some((line, _)) => format!("{line}{CONCEALED}"),
+            None => line.to_owned(),
+        };
+        if !candidates.contains(&line) {
+            candidates.push(line);
+        }
+    }
+    if let Some(mapped) = shown.mapped.filter(|mapped| !shown.relay_only && is_of_use(sdp, *mapped)) {
+        // To the other side it is what a STUN server tells, only that anybody may send there. The best of them.
+        let line = format!(
+            "a=candidate:mapped 1 udp {MAPPED_PRIORITY} {} {} typ srflx{CONCEALED}",
+            mapped.ip(),
+            mapped.port()
+        );
+        let place = candidates.iter().position(|line| candidate_kind(line) != Some("host"));
+        candidates.insert(place.unwrap_or(candidates.len()), line);
+    }
+    candidates
+}
+
+const CONCEALED: &str = " raddr 0.0.0.0 rport 0";
+/// The highest of a server-reflexive one (RFC 8445, 5.1.2).
+const MAPPED_PRIORITY: u32 = (100 << 24) | (65_535 << 8) | 255;
+
+/// Behind two NATs the router maps an address that is private itself: only if a STUN server saw the same one, or if
+/// it is one of the internet, can the other side reach it.
+fn is_of_use(sdp: &str, mapped: SocketAddr) -> bool {
+    let mut told = candidate_lines(sdp).filter_map(candidate_address).filter(|(_, kind)| *kind == "srflx");
+    if told.any(|(address, _)| address == mapped) {
+        return false;
+    }
+    let mut told = candidate_lines(sdp).filter_map(candidate_address).filter(|(_, kind)| *kind == "srflx");
+    told.any(|(address, _)| address.ip() == mapped.ip()) || is_public(mapped.ip())
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            // RFC 6598: between a provider's NAT and its customers.
+            let shared = a == 100 && (64..128).contains(&b);
+            !(shared || v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+        }
+        IpAddr::V6(_) => true,
+    }
+}
+
+/// The word behind `typ`.
+fn candidate_kind(line: &str) -> Option<&str> {
+    line.split(' ').skip_while(|word| *word != "typ").nth(1)
 }
 
 /// Whether the description names at least one way to reach us.
@@ -100,11 +167,23 @@ pub(super) fn kind_of(sdp: &str, address: SocketAddr) -> Option<String> {
     })
 }
 
+/// The candidate of a description that has no other.
+pub(super) fn only_candidate(sdp: &str) -> Option<(SocketAddr, String)> {
+    let mut all = candidate_lines(sdp);
+    let (address, kind) = candidate_address(all.next()?)?;
+    all.next().is_none().then(|| (address, kind.to_owned()))
+}
+
 /// Where a candidate points to, and its kind; `None` for a name (mDNS).
 pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
     let mut fields = line.split_whitespace().skip(4);
     let (ip, port) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     (fields.next()? == "typ").then_some((SocketAddr::new(ip, port), fields.next()?))
+}
+
+/// What a description says of the ways to its maker.
+pub(super) fn ways(sdp: &str) -> Ways {
+    Ways::of(candidate_lines(sdp).filter_map(candidate_address))
 }
 
 /// Every address in a description at which its maker may be.
@@ -114,15 +193,41 @@ pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
 
 /// The ICE credentials of both ends.
 pub(super) fn keys(local: &str, remote: &str) -> Option<Keys> {
-    let value =
-        |sdp: &str, name: &str| sdp.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
-    let (ufrag, pwd) = ("a=ice-ufrag:", "a=ice-pwd:");
+    let ((local_ufrag, local_pwd), (remote_ufrag, remote_pwd)) = (credentials(local)?, credentials(remote)?);
     Some(Keys {
-        local_ufrag: value(local, ufrag)?,
-        local_pwd: value(local, pwd)?,
-        remote_ufrag: value(remote, ufrag)?,
-        remote_pwd: value(remote, pwd)?,
+        local_ufrag: local_ufrag.into(),
+        local_pwd: local_pwd.into(),
+        remote_ufrag: remote_ufrag.into(),
+        remote_pwd: remote_pwd.into(),
     })
+}
+
+/// ICE user name and password.
+pub(super) fn credentials(sdp: &str) -> Option<(&str, &str)> {
+    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name));
+    Some((value("a=ice-ufrag:")?, value("a=ice-pwd:")?))
+}
+
+/// The description with the addresses that our sockets really have in place of webrtc's names for them.
+pub(super) fn rename(sdp: &str, names: &[(SocketAddr, SocketAddr)]) -> String {
+    let renamed = |line: &str| {
+        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let is_related = fields.get(8).is_some_and(|word| word == "raddr");
+        for at in [4].into_iter().chain(is_related.then_some(9)) {
+            // Between a related address and its port stands a word.
+            let port = if at == 4 { 5 } else { 11 };
+            let told = fields.get(at).zip(fields.get(port));
+            let told =
+                told.and_then(|(ip, port)| Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)));
+            if let Some((_, real)) = names.iter().find(|(name, _)| Some(*name) == told) {
+                fields[at] = real.ip().to_string();
+                fields[port] = real.port().to_string();
+            }
+        }
+        fields.join(" ")
+    };
+    let line = |line: &str| if line.starts_with("a=candidate:") { renamed(line) } else { line.to_owned() };
+    sdp.lines().map(|text| line(text) + "\r\n").collect()
 }
 
 fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
@@ -165,7 +270,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "a=twocan:1 AAAA";
+    const SECRET: Option<&str> = Some("a=twocan:1 AAAA");
     const HOST: &str = "candidate:1 1 udp 2130706431 10.0.0.7 5000 typ host";
 
     fn printed() -> String {
@@ -180,24 +285,79 @@ mod tests {
     #[test]
     fn each_candidate_is_handed_over_once_and_the_list_is_closed() {
         for sdp in [printed(), printed().replace("m=video", "a=end-of-candidates\r\nm=video")] {
-            let finished = finish(&sdp, false, SECRET);
+            let finished = finish(&sdp, Shown::default(), SECRET);
             assert_eq!(finished.matches(HOST).count(), 1);
             assert_eq!(finished.matches("a=candidate:").count(), 2);
-            assert_eq!(finished.matches(&format!("t=0 0\r\n{SECRET}\r\n")).count(), 1);
+            assert_eq!(finished.matches("t=0 0\r\na=twocan:1 AAAA\r\n").count(), 1);
             assert_eq!(finished.matches("a=end-of-candidates\r\nm=video").count(), 1);
-            assert_eq!(finish(&finished, false, SECRET), finished);
+            assert_eq!(finish(&finished, Shown::default(), SECRET), finished);
         }
-        let relayed = finish(&printed(), true, SECRET);
+        let shown = Shown { relay_only: true, ..Shown::default() };
+        let relayed = finish(&printed(), shown, SECRET);
         assert!(has_candidates(&relayed) && !relayed.contains("typ host"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:7".parse().unwrap()).as_deref(), Some("relay"));
         assert_eq!(kind_of(&relayed, "9.9.9.9:8".parse().unwrap()), None);
+        assert_eq!(only_candidate(&relayed), Some(("9.9.9.9:7".parse().unwrap(), "relay".into())));
+        assert_eq!(only_candidate(&printed()), None);
+    }
+
+    #[test]
+    fn local_addresses_can_be_kept_back() {
+        let reflexive = "candidate:2 1 udp 7 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
+        let sdp = printed().replace("m=video", &format!("a={reflexive}\r\nm=video"));
+        let hidden = finish(&sdp, Shown { hide_local: true, ..Shown::default() }, SECRET);
+        assert!(
+            !hidden.contains("10.0.0.7")
+                && hidden.contains("203.0.113.7 5000 typ srflx raddr 0.0.0.0 rport 0")
+        );
+        assert_eq!(hidden.matches("a=candidate:").count(), 2);
+        let only_local = printed().replace("typ relay", "typ host");
+        assert!(!has_candidates(&finish(
+            &only_local,
+            Shown { hide_local: true, ..Shown::default() },
+            SECRET
+        )));
+    }
+
+    #[test]
+    fn a_mapped_port_is_told_where_it_is_of_use() {
+        let with = |mapped: &str, relay_only| {
+            let reflexive = "candidate:2 1 udp 7 10.77.0.11 5000 typ srflx raddr 10.0.0.7 rport 5000";
+            let sdp = printed().replace("m=video", &format!("a={reflexive}\r\nm=video"));
+            let mapped = Some(mapped.parse().unwrap());
+            finish(&sdp, Shown { relay_only, mapped, ..Shown::default() }, SECRET)
+        };
+        for (mapped, told) in [
+            ("203.0.113.7:4000", true),
+            ("10.77.0.11:4000", true),
+            ("10.77.0.11:5000", false),
+            ("192.168.178.2:4000", false),
+            ("100.64.3.4:4000", false),
+            ("0.0.0.0:4000", false),
+        ] {
+            assert_eq!(with(mapped, false).contains("candidate:mapped"), told, "{mapped}");
+            assert!(!with(mapped, true).contains("candidate:mapped"));
+        }
+        let sdp = with("203.0.113.7:4000", false);
+        let kinds: Vec<_> = candidate_lines(&sdp).filter_map(candidate_kind).collect();
+        assert_eq!(kinds, ["host", "srflx", "relay", "srflx"]);
+    }
+
+    #[test]
+    fn sockets_are_called_by_the_addresses_they_have() {
+        let names = [("10.0.0.7:5000".parse().unwrap(), "10.0.0.7:4444".parse().unwrap())];
+        let reflexive = "a=candidate:2 1 udp 9 203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 5000";
+        let renamed = rename(&format!("{}{reflexive}\r\n", printed()), &names);
+        assert!(renamed.contains("10.0.0.7 4444 typ host") && !renamed.contains("10.0.0.7 5000"));
+        assert!(renamed.contains("203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 4444"));
+        assert_eq!(rename(&printed(), &[]), printed());
     }
 
     #[test]
     fn a_description_with_one_section_is_finished_too() {
         let sdp = printed();
         let audio_only = &sdp[..sdp.find("m=video").unwrap()];
-        assert!(finish(audio_only, false, SECRET).ends_with("rport 0\r\na=end-of-candidates\r\n"));
+        assert!(finish(audio_only, Shown::default(), SECRET).ends_with("rport 0\r\na=end-of-candidates\r\n"));
     }
 
     #[test]

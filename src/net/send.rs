@@ -101,7 +101,7 @@ pub(super) async fn video(
     let mut gate = Gate::default();
     let mut payloader = H264Payloader::default();
     while let Some(frame) = frames.recv().await {
-        let open = monitor.is_connected();
+        let open = monitor.may_send_pictures();
         let Some(payload_type) = monitor.payload_type(MediaKind::Video).filter(|_| open) else {
             gate = Gate::default();
             continue;

@@ -254,7 +254,7 @@ async fn read(all: Weak<Sockets>, id: SocketId, io: Arc<dyn AsyncUdpSocket>) {
 }
 
 /// A word about one datagram, not about the socket (as webrtc's driver has it).
-fn is_passing(error: &io::Error) -> bool {
+pub(super) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(
         error.kind(),

@@ -86,6 +86,44 @@ async fn exchanged(alter: impl Fn(Description) -> Description) -> (End, End) {
     (End::new(a, events_a), End::new(b, events_b))
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_who_knocks_is_let_in_without_a_reply() {
+    let ((told_a, events_a), (told_b, events_b)) = (mpsc::channel(1024), mpsc::channel(1024));
+    let (config, other) = (loopback(), loopback());
+    let (a, invite) = Peer::offer(config.clone(), told_a).await.unwrap();
+    let ports = config.endpoint.local_ports();
+    assert!(invite.sdp.0.contains(&format!("127.0.0.1 {} typ host", ports[0].port())), "one port for all");
+    let secret = invite::secret(&invite).unwrap();
+    let (b, _) = Peer::answer(other, &invite, told_b).await.unwrap();
+    let (mut a, mut b) = (End::new(a, events_a), End::new(b, events_b));
+    let guest = a.event(|event| if let NetEvent::Knock(guest) = event { Some(guest) } else { None }).await;
+    // Whoever comes while the first is at the door is late.
+    let (told_c, events_c) = mpsc::channel(1024);
+    let (c, _) = Peer::answer(loopback(), &invite, told_c).await.unwrap();
+    let mut c = End::new(c, events_c);
+    c.event(|event| (event == NetEvent::TurnedAway(Turned::Busy)).then_some(())).await;
+    a.peer.accept(&invite::knocked(&guest, secret)).await.unwrap();
+    a.link(Link::Connected).await;
+    b.link(Link::Connected).await;
+    // A second connection through the same port, at the same time.
+    let (told_d, events_d) = mpsc::channel(1024);
+    let (d, other_invite) = Peer::offer(config.clone(), told_d).await.unwrap();
+    assert_eq!(config.endpoint.local_ports(), ports);
+    let (told_e, events_e) = mpsc::channel(1024);
+    let (e, reply) = Peer::answer(loopback(), &other_invite, told_e).await.unwrap();
+    let secret = invite::secret(&other_invite).unwrap();
+    assert_ne!(invite::secret(&invite), Some(secret));
+    let pasted = invite::expect(&invite::encode(&reply), Kind::Reply, Some(&other_invite)).unwrap();
+    d.accept(&pasted).await.unwrap();
+    let (mut d, mut e) = (End::new(d, events_d), End::new(e, events_e));
+    d.link(Link::Connected).await;
+    e.link(Link::Connected).await;
+    for (one, other) in [(&mut a, &mut b), (&mut d, &mut e)] {
+        one.peer.send_control("still here".into()).unwrap();
+        assert_eq!(other.control().await, "still here");
+    }
+}
+
 /// An access unit: as the encoder writes it (Annex B), and its NAL units alone.
 struct AccessUnit {
     frame: EncodedFrame,

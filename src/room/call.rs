@@ -1,14 +1,21 @@
 //! The states of a call and every transition between them.
 //!
 //! ```text
-//!            Start/Join           offer made             reply pasted
+//!            Start/Join           offer made          reply pasted, guest knocks
 //!   Idle ------------> Gathering ------------> Waiting -------------> Connecting
-//!    ^                    |  answer made                                 |   ^
-//!    |                    +----------------------------------------------+   |
-//!    |                                                         connected |   | (other side pastes late)
-//!    |  Dismiss                                                          v   |
-//!  Ended <--- hang up, bye, cancelled, failed, lost ---  InCall <----> Reconnecting
+//!    ^                    |  answer made          ^   guest does not come   |   ^
+//!    |                    |                       +-------------------------+   |
+//!    |                    +-----------------------------------------------------+
+//!    |                                                            connected |   (other side pastes late)
+//!    |                                  refused > Waiting  <--- Lobby <-----+
+//!    |  Dismiss                                                   | let in  |
+//!    |                                                            v         v
+//!  Ended <--- hang up, bye, turned away, failed, lost ---------- InCall <----> Reconnecting
 //! ```
+//!
+//! A guest needs no reply where it can reach whoever made the invite: it knocks. Who has knocked and does not come
+//! after all leaves the invite as it was. In the lobby the connection stands, but no sound and no picture: whoever
+//! made the invite may wish to be asked first.
 //!
 //! A call without a path is not given up: it waits for the path, and after a while the people can exchange a fresh
 //! pair of codes besides ([`Rescue`]). Whichever comes up first, the old path or the fresh connection, goes on with
@@ -23,6 +30,7 @@
 //! the [`Action`] it gives back. A happening that does not belong to the state changes nothing.
 
 use crate::invite::Kind;
+use crate::invite::stun::Turned;
 use std::time::{Duration, Instant};
 
 /// Where the call stands.
@@ -35,6 +43,11 @@ pub enum CallState {
     WaitingForReply,
     /// Looking for a path. Whoever answered shows the reply all this time and never gives up by himself.
     Connecting {
+        own: Kind,
+        since: Instant,
+    },
+    /// The connection stands. Whoever made the invite is asked whether the guest may come in; the guest waits.
+    Lobby {
         own: Kind,
         since: Instant,
     },
@@ -80,6 +93,12 @@ pub enum EndReason {
     Lost,
     /// Our side could not even make a code.
     NoCode,
+    /// Somebody else came in with the same invite.
+    Busy,
+    /// The other side has taken the invite back.
+    Withdrawn,
+    /// The other side did not let us in.
+    Refused,
 }
 
 /// What happens to a call.
@@ -90,7 +109,16 @@ pub enum Happening {
     CodeReady,
     CodeFailed,
     ReplyAccepted,
+    /// A guest with our invite has come, and no reply was needed.
+    Knocked,
     Connected,
+    /// The other side has us wait in the lobby.
+    Asked,
+    /// Whoever made the invite has let the guest in, or not.
+    Admitted,
+    Refused,
+    /// The other side is in a call with somebody else, or the invite was taken back.
+    TurnedAway(Turned),
     Interrupted,
     LinkFailed,
     Bye,
@@ -106,6 +134,8 @@ pub enum Action {
     Nothing,
     MakeOffer,
     MakeAnswer,
+    /// Let go of the guest, and wait for another one with the same invite.
+    OfferAgain,
     /// Say bye if there was a call, then let go of the peer connection.
     Close,
 }
@@ -116,17 +146,22 @@ pub struct Call {
     state: CallState,
     /// Our part in the call: whoever made the invite makes the next one too.
     own: Kind,
+    /// The guest has come without a reply, so the invite is as good as before if it goes again.
+    knocked: bool,
+    /// Guests are let in by hand.
+    asks: bool,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self { state: CallState::Idle, own: Kind::Invite }
+        Self { state: CallState::Idle, own: Kind::Invite, knocked: false, asks: false }
     }
 }
 
 impl Call {
-    /// The side that pasted the reply knows that both codes are there: no path by then means there is none.
-    pub const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+    /// The side that pasted the reply knows that both codes are there: no path by then means there is none. Direct
+    /// paths come up within one second, relayed ones within two; people are told within 15.
+    pub const CONNECT_LIMIT: Duration = Duration::from_secs(12);
     /// How long a call without a path is kept: time enough to send two codes by mail.
     pub const RECONNECT_LIMIT: Duration = Duration::from_secs(600);
     /// A path that is away for this long may not come back: fresh codes are offered.
@@ -136,6 +171,16 @@ impl Call {
 
     pub fn state(&self) -> CallState {
         self.state
+    }
+
+    /// Whether a guest waits in the lobby until it is let in.
+    pub fn set_asks(&mut self, asks: bool) {
+        self.asks = asks;
+    }
+
+    /// Whether a guest has to wait, if there is one now.
+    pub fn keeps_waiting(&self) -> bool {
+        self.asks && self.own == Kind::Invite && !self.state.in_call()
     }
 
     /// When [`Happening::TimeOut`] is due, if ever.
@@ -158,6 +203,7 @@ impl Call {
             | CallState::Idle
             | CallState::Gathering(_)
             | CallState::WaitingForReply
+            | CallState::Lobby { .. }
             | CallState::InCall { .. }
             | CallState::Ended(_) => None,
         }
@@ -173,6 +219,9 @@ impl Call {
             ) => {
                 self.own = own;
             }
+            (CallState::WaitingForReply, CallState::Connecting { .. }) => {
+                self.knocked = happening == Happening::Knocked;
+            }
             _ => {}
         }
         self.state = state;
@@ -183,6 +232,10 @@ impl Call {
         use {Action as A, CallState as S, EndReason as E, Happening as H};
         let ended = |reason| (S::Ended(reason), A::Close);
         let stay = (self.state, A::Nothing);
+        let up = || match self.keeps_waiting() {
+            true => (S::Lobby { own: Kind::Invite, since: now }, A::Nothing),
+            false => (S::InCall { since: now }, A::Nothing),
+        };
         match self.state {
             S::Idle | S::Ended(_) => match happening {
                 H::Start => (S::Gathering(Kind::Invite), A::MakeOffer),
@@ -191,7 +244,12 @@ impl Call {
                 H::CodeReady
                 | H::CodeFailed
                 | H::ReplyAccepted
+                | H::Knocked
                 | H::Connected
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
                 | H::Bye
@@ -212,30 +270,47 @@ impl Call {
                 H::Start
                 | H::Join
                 | H::ReplyAccepted
+                | H::Knocked
                 | H::Connected
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
                 | H::Bye
                 | H::TimeOut => stay,
             },
             S::WaitingForReply => match happening {
-                H::ReplyAccepted => (S::Connecting { own: Kind::Invite, since: now }, A::Nothing),
-                H::Connected => (S::InCall { since: now }, A::Nothing),
+                H::ReplyAccepted | H::Knocked => {
+                    (S::Connecting { own: Kind::Invite, since: now }, A::Nothing)
+                }
+                H::Connected => up(),
                 H::HangUp | H::Dismiss => ended(E::Cancelled),
                 H::Start
                 | H::Join
                 | H::CodeReady
                 | H::CodeFailed
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
                 | H::Bye
                 | H::TimeOut => stay,
             },
             S::Connecting { own, .. } => match happening {
-                H::Connected => (S::InCall { since: now }, A::Nothing),
+                H::Connected => up(),
                 H::TimeOut => match own {
+                    Kind::Invite if self.knocked => (S::WaitingForReply, A::OfferAgain),
                     Kind::Invite => ended(E::NotConnected),
                     Kind::Reply => stay,
+                },
+                H::TurnedAway(turned) => match (own, turned) {
+                    (Kind::Reply, Turned::Busy) => ended(E::Busy),
+                    (Kind::Reply, Turned::Withdrawn) => ended(E::Withdrawn),
+                    (Kind::Invite, _) => stay,
                 },
                 H::Bye => ended(E::TheyHungUp),
                 H::HangUp | H::Dismiss => ended(E::Cancelled),
@@ -247,12 +322,43 @@ impl Call {
                 | H::Join
                 | H::CodeReady
                 | H::CodeFailed
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::Knocked
                 | H::ReplyAccepted => stay,
+            },
+            S::Lobby { own, .. } => match (happening, own) {
+                (H::Admitted, _) => (S::InCall { since: now }, A::Nothing),
+                // Another guest may come in with the same invite.
+                (H::Refused | H::Bye | H::LinkFailed, Kind::Invite) => (S::WaitingForReply, A::OfferAgain),
+                (H::Refused, Kind::Reply) => ended(E::Refused),
+                (H::Bye, Kind::Reply) => ended(E::TheyHungUp),
+                (H::LinkFailed, Kind::Reply) => ended(E::Lost),
+                (H::HangUp | H::Dismiss, _) => ended(E::Cancelled),
+                (
+                    H::Start
+                    | H::Join
+                    | H::CodeReady
+                    | H::CodeFailed
+                    | H::ReplyAccepted
+                    | H::Knocked
+                    | H::Connected
+                    | H::Asked
+                    | H::TurnedAway(_)
+                    | H::Interrupted
+                    | H::TimeOut,
+                    _,
+                ) => stay,
             },
             S::InCall { since: started } => match happening {
                 H::Interrupted | H::LinkFailed => {
                     let rescue = Rescue::Waiting { until: now + Self::RESCUE_AFTER };
                     (S::Reconnecting { since: now, started, rescue }, A::Nothing)
+                }
+                // Only the first word of the other side may say so, and only to a guest.
+                H::Asked if self.own == Kind::Reply => {
+                    (S::Lobby { own: Kind::Reply, since: now }, A::Nothing)
                 }
                 H::Bye => ended(E::TheyHungUp),
                 H::HangUp | H::Dismiss => ended(E::HungUp),
@@ -261,7 +367,12 @@ impl Call {
                 | H::CodeReady
                 | H::CodeFailed
                 | H::ReplyAccepted
+                | H::Knocked
                 | H::Connected
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::TurnedAway(_)
                 | H::TimeOut => stay,
             },
             S::Reconnecting { since, started, rescue } => match happening {
@@ -273,7 +384,14 @@ impl Call {
                     let (rescue, action) = self.rescue(now, rescue, happening);
                     (S::Reconnecting { since, started, rescue }, action)
                 }
-                H::Start | H::Interrupted | H::LinkFailed => stay,
+                H::Start
+                | H::Knocked
+                | H::Asked
+                | H::Admitted
+                | H::Refused
+                | H::TurnedAway(_)
+                | H::Interrupted
+                | H::LinkFailed => stay,
             },
         }
     }
@@ -330,6 +448,7 @@ impl CallState {
             Self::Gathering(_) => "gathering",
             Self::WaitingForReply => "waiting",
             Self::Connecting { .. } => "connecting",
+            Self::Lobby { .. } => "lobby",
             Self::InCall { .. } => "connected",
             Self::Reconnecting { .. } => "reconnecting",
             Self::Ended(_) => "ended",
@@ -347,13 +466,19 @@ mod tests {
     use CallState as S;
     use Happening as H;
 
-    const ALL: [Happening; 12] = [
+    const ALL: [Happening; 18] = [
         H::Start,
         H::Join,
         H::CodeReady,
         H::CodeFailed,
         H::ReplyAccepted,
+        H::Knocked,
         H::Connected,
+        H::Asked,
+        H::Admitted,
+        H::Refused,
+        H::TurnedAway(Turned::Busy),
+        H::TurnedAway(Turned::Withdrawn),
         H::Interrupted,
         H::LinkFailed,
         H::Bye,
@@ -370,6 +495,8 @@ mod tests {
             S::WaitingForReply,
             S::Connecting { own: Kind::Invite, since: t0 },
             S::Connecting { own: Kind::Reply, since: t0 },
+            S::Lobby { own: Kind::Invite, since: t0 },
+            S::Lobby { own: Kind::Reply, since: t0 },
             S::InCall { since: t0 },
             reconnecting(t0, Rescue::Waiting { until: t0 + Call::RESCUE_AFTER }),
             reconnecting(t0, Rescue::Gathering(Kind::Invite)),
@@ -387,7 +514,7 @@ mod tests {
     }
 
     fn call(state: CallState) -> Call {
-        Call { state, own: Kind::Invite }
+        Call { state, ..Call::default() }
     }
 
     /// Runs the happenings, one a second.
@@ -449,6 +576,50 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_who_knocks_needs_no_reply_and_leaves_the_invite_as_it_was() {
+        let steps = [H::Start, H::CodeReady, H::Knocked, H::Connected];
+        assert!(matches!(after(&steps).0, S::InCall { .. }));
+        // The guest went again.
+        assert_eq!(after(&[&steps[..3], &[H::TimeOut]].concat()), (S::WaitingForReply, Action::OfferAgain));
+        // A reply that was pasted and leads nowhere is another matter.
+        let pasted = [H::Start, H::CodeReady, H::Knocked, H::TimeOut, H::ReplyAccepted, H::TimeOut];
+        assert_eq!(after(&pasted).0, S::Ended(EndReason::NotConnected));
+    }
+
+    #[test]
+    fn a_guest_who_comes_in_vain_is_told_why() {
+        let out = [H::Join, H::CodeReady];
+        for (turned, reason) in [(Turned::Busy, EndReason::Busy), (Turned::Withdrawn, EndReason::Withdrawn)] {
+            let steps = [&out[..], &[H::TurnedAway(turned)]].concat();
+            assert_eq!(after(&steps), (S::Ended(reason), Action::Close));
+        }
+        let lobby = [&out[..], &[H::Connected, H::Asked]].concat();
+        assert!(matches!(after(&lobby).0, S::Lobby { own: Kind::Reply, .. }));
+        assert!(matches!(after(&[&lobby[..], &[H::Admitted]].concat()).0, S::InCall { .. }));
+        let refused = after(&[&lobby[..], &[H::Refused]].concat());
+        assert_eq!(refused, (S::Ended(EndReason::Refused), Action::Close));
+    }
+
+    #[test]
+    fn who_wants_to_be_asked_is_asked() {
+        let steps = [H::Start, H::CodeReady, H::Knocked, H::Connected, H::Refused, H::Knocked, H::Connected];
+        let mut asking = Call::default();
+        asking.set_asks(true);
+        let mut seen = Vec::new();
+        for happening in steps {
+            seen.push((asking.handle(at(0), happening), asking.state().word()));
+        }
+        assert_eq!(seen[3], (Action::Nothing, "lobby"));
+        assert_eq!(seen[4], (Action::OfferAgain, "waiting"));
+        assert_eq!(seen[6], (Action::Nothing, "lobby"));
+        asking.handle(at(0), H::Admitted);
+        assert_eq!(asking.state().word(), "connected");
+        // Whoever made the invite cannot be told to wait.
+        assert_eq!(asking.handle(at(0), H::Asked), Action::Nothing);
+        assert_eq!(asking.state().word(), "connected");
+    }
+
+    #[test]
     fn a_useless_invite_leads_back_to_the_lobby() {
         assert_eq!(after(&[H::Join, H::CodeFailed]).0, S::Idle);
     }
@@ -470,11 +641,19 @@ mod tests {
                 S::Idle => &[H::Start, H::Join],
                 S::Ended(_) => &[H::Start, H::Join, H::Dismiss],
                 S::Gathering(_) => &[H::CodeReady, H::CodeFailed, H::HangUp, H::Dismiss],
-                S::WaitingForReply => &[H::ReplyAccepted, H::Connected, H::HangUp, H::Dismiss],
+                S::WaitingForReply => &[H::ReplyAccepted, H::Knocked, H::Connected, H::HangUp, H::Dismiss],
                 S::Connecting { own: Kind::Invite, .. } => {
                     &[H::Connected, H::TimeOut, H::Bye, H::HangUp, H::Dismiss]
                 }
-                S::Connecting { own: Kind::Reply, .. } => &[H::Connected, H::Bye, H::HangUp, H::Dismiss],
+                S::Connecting { own: Kind::Reply, .. } => &[
+                    H::Connected,
+                    H::Bye,
+                    H::HangUp,
+                    H::Dismiss,
+                    H::TurnedAway(Turned::Busy),
+                    H::TurnedAway(Turned::Withdrawn),
+                ],
+                S::Lobby { .. } => &[H::Admitted, H::Refused, H::Bye, H::LinkFailed, H::HangUp, H::Dismiss],
                 S::InCall { .. } => &[H::Interrupted, H::LinkFailed, H::Bye, H::HangUp, H::Dismiss],
                 S::Reconnecting { rescue, .. } => match rescue {
                     Rescue::Gathering(_) => {
@@ -502,7 +681,7 @@ mod tests {
     /// A call whose path went at 0 s, as it is after these, each at its second.
     fn rescued(own: Kind, steps: &[(u64, Happening)]) -> (Rescue, Action) {
         let t0 = at(0);
-        let mut call = Call { state: S::InCall { since: t0 }, own };
+        let mut call = Call { state: S::InCall { since: t0 }, own, ..Call::default() };
         let mut action = call.handle(t0, H::Interrupted);
         for (second, happening) in steps {
             action = call.handle(t0 + Duration::from_secs(*second), *happening);

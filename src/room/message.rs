@@ -22,7 +22,15 @@ pub enum Message {
         microphone_muted: bool,
         #[serde(default)]
         camera_stopped: bool,
+        /// The receiver has to wait until a person lets it in ([`Self::Admit`], [`Self::Refuse`]); until then no sound
+        /// and no picture is sent by either side.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waiting: bool,
     },
+    /// The receiver may come in.
+    Admit,
+    /// It may not.
+    Refuse,
     /// The sender's switches have changed.
     #[serde(rename_all = "camelCase")]
     Mute { microphone_muted: bool, camera_stopped: bool },
@@ -34,6 +42,18 @@ pub enum Message {
         #[serde(default)]
         height: u32,
         shown: bool,
+    },
+    /// The exchange behind the four words (`trust`); 64 hexadecimal digits each.
+    TrustCommit { commitment: String },
+    TrustNonce {
+        nonce: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        proof: String,
+    },
+    TrustReveal {
+        nonce: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        proof: String,
     },
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
@@ -54,7 +74,14 @@ impl Message {
             Self::View { width, height, .. } => {
                 (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
             }
-            Self::Mute { .. } | Self::Candidate { .. } | Self::Bye => {}
+            Self::Mute { .. }
+            | Self::TrustCommit { .. }
+            | Self::TrustNonce { .. }
+            | Self::TrustReveal { .. }
+            | Self::Candidate { .. }
+            | Self::Admit
+            | Self::Refuse
+            | Self::Bye => {}
         }
         Some(message)
     }
@@ -75,11 +102,16 @@ mod tests {
 
     #[test]
     fn messages_survive_the_channel() {
-        let hello = Message::Hello { name: "Ann".into(), microphone_muted: true, camera_stopped: false };
+        let hello = Message::Hello {
+            name: "Ann".into(),
+            microphone_muted: true,
+            camera_stopped: false,
+            waiting: true,
+        };
         let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
         let view = Message::View { width: 1280, height: 720, shown: true };
         assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
-        for message in [hello, mute, view, Message::Bye] {
+        for message in [hello, mute, view, Message::Admit, Message::Refuse, Message::Bye] {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
     }
@@ -87,11 +119,27 @@ mod tests {
     #[test]
     fn other_versions_are_understood_or_ignored() {
         let newer = r#"{"type":"hello","name":"Bo","hat":{"colour":"red"}}"#;
-        let hello = Message::Hello { name: "Bo".into(), microphone_muted: false, camera_stopped: false };
+        let hello = Message::Hello {
+            name: "Bo".into(),
+            microphone_muted: false,
+            camera_stopped: false,
+            waiting: false,
+        };
         assert_eq!(Message::from_json(newer), Some(hello));
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
             assert_eq!(Message::from_json(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_exchange_behind_the_words_has_its_messages() {
+        let nonce = "5a".repeat(32);
+        let without = format!(r#"{{"type":"trust-nonce","nonce":"{nonce}"}}"#);
+        let message = Message::TrustNonce { nonce: nonce.clone(), proof: String::new() };
+        assert_eq!((message.to_json(), Message::from_json(&without)), (without, Some(message)));
+        let with = format!(r#"{{"type":"trust-reveal","nonce":"{nonce}","proof":"{nonce}"}}"#);
+        let message = Message::TrustReveal { nonce: nonce.clone(), proof: nonce };
+        assert_eq!((message.to_json(), Message::from_json(&with)), (with, Some(message)));
     }
 
     #[test]

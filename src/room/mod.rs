@@ -2,4 +2,8 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod call;
+pub mod diagnosis;
 pub mod message;
+pub mod nat;
+pub mod nearby;
+pub mod trust;

@@ -54,6 +54,8 @@ pub struct App {
     toasts: Toasts,
     shown: Shown,
     awake: Awake,
+    /// What the engine was told last about being seen nearby.
+    nearby: bool,
     title: String,
     focused: bool,
     /// What the size of the window alone makes of the scale; the user's Ctrl+Plus comes on top.
@@ -103,6 +105,7 @@ impl App {
             toasts: Toasts::default(),
             shown: Shown::default(),
             awake: Awake::default(),
+            nearby: false,
             title: String::new(),
             focused: false,
             scale: 1.0,
@@ -115,7 +118,7 @@ impl App {
         // Not without end: a flood of events must not keep the window from painting.
         for _ in 0..Engine::EVENTS {
             let Some(event) = self.engine.poll_event() else { break };
-            self.take(event, now);
+            self.take(ctx, event, now);
         }
         while let Some(answer) = self.clipboard.poll_answer() {
             self.take_answer(answer, now);
@@ -130,12 +133,16 @@ impl App {
         }
     }
 
-    fn take(&mut self, event: Event, now: Instant) {
+    fn take(&mut self, ctx: &egui::Context, event: Event, now: Instant) {
         for effect in self.model.reduce(event, now) {
             match effect {
                 Effect::CopyCode => self.hand_out_code(),
                 Effect::RemotePicture(picture) => self.show_remote(picture),
                 Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
+                Effect::Attention => {
+                    let attention = egui::UserAttentionType::Informational;
+                    ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(attention));
+                }
                 Effect::MutedHint(true) => self.toasts.add_with(wording::MUTED, Self::UNMUTE, now),
                 Effect::MutedHint(false) => self.toasts.remove(wording::MUTED),
                 Effect::ClearField => {
@@ -175,6 +182,29 @@ impl App {
         self.clipboard.copy(Copied::Code, text);
     }
 
+    /// Whoever made the invite has not been reached: now the reply is needed, and goes into the clipboard.
+    fn offer_reply(&mut self, ctx: &egui::Context) {
+        let since = match self.model.call {
+            CallState::Connecting { own: Kind::Reply, since } => since,
+            CallState::Gathering(Kind::Reply) if self.options.courier.is_some() => (self.clock)(),
+            _ => return,
+        };
+        if self.view.reply_offered || self.model.code.is_none() {
+            return;
+        }
+        let waited = (self.clock)().saturating_duration_since(since);
+        // A courier has nothing better to do.
+        let wait =
+            if self.options.courier.is_some() { Duration::ZERO } else { screens::exchange::REPLY_AFTER };
+        match wait.checked_sub(waited) {
+            Some(left) if !left.is_zero() => ctx.request_repaint_after(left),
+            _ => {
+                self.view.reply_offered = true;
+                self.hand_out_code();
+            }
+        }
+    }
+
     fn serve_courier(&mut self, ctx: &egui::Context) {
         let Some(courier) = &self.options.courier else { return };
         if self.model.call.in_call() || matches!(self.model.call, CallState::Ended(_)) {
@@ -202,6 +232,7 @@ impl App {
             CallState::WaitingForReply => Kind::Reply,
             CallState::Gathering(_)
             | CallState::Connecting { .. }
+            | CallState::Lobby { .. }
             | CallState::InCall { .. }
             | CallState::Reconnecting { .. }
             | CallState::Ended(_) => return,
@@ -233,6 +264,14 @@ impl App {
                 self.forget_paste();
                 self.engine.send(Command::StartCall);
             }
+            Act::CallNearby(id) => {
+                self.forget_paste();
+                self.engine.send(Command::CallNearby(id));
+            }
+            Act::AnswerRing(accept) => {
+                self.forget_paste();
+                self.engine.send(Command::AnswerRing(accept));
+            }
             Act::InvitePhone => {
                 self.forget_paste();
                 self.engine.send(Command::ServePage(None));
@@ -257,6 +296,7 @@ impl App {
             }
             Act::Cancel => self.cancel(),
             Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
+            Act::Admit(admit) => self.engine.send(Command::Admit(admit)),
             Act::Back => {
                 self.forget_paste();
                 self.engine.send(Command::Dismiss);
@@ -266,6 +306,7 @@ impl App {
             }
             Act::ToggleCamera => self.engine.send(Command::StopCamera(!self.model.camera_stopped)),
             Act::ToggleFullscreen => self.set_fullscreen(ctx, !self.view.fullscreen),
+            Act::Judge(verdict) => self.model.words.judge(verdict),
             Act::Change(settings) => {
                 ctx.set_theme(preference(settings.theme));
                 self.saver.save(&settings);
@@ -290,7 +331,7 @@ impl App {
     fn cancel(&mut self) {
         if self.model.call == CallState::Idle {
             self.forget_paste();
-        } else if self.model.code.is_some() {
+        } else if self.model.code.is_some() && self.model.with.is_none() {
             self.view.overlay = Overlay::ConfirmCancel;
         } else {
             self.engine.send(Command::HangUp);
@@ -355,6 +396,16 @@ impl App {
         }
     }
 
+    /// People nearby see this window while its lobby is open, and at no other time.
+    fn tell_nearby(&mut self) {
+        let lobby = self.view.screen(&self.model) == Screen::Lobby;
+        let nearby = lobby && self.settings.nearby && self.options.courier.is_none();
+        if nearby != self.nearby {
+            self.nearby = nearby;
+            self.engine.send(Command::Nearby(nearby));
+        }
+    }
+
     fn show_title(&mut self, ctx: &egui::Context) {
         let state = wording::title(self.model.call, self.model.remote_name());
         let dash = if state.is_empty() { "" } else { " – " };
@@ -414,8 +465,10 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain(ctx);
+        self.offer_reply(ctx);
         self.show_title(ctx);
         self.tell_shown(ctx);
+        self.tell_nearby();
         if self.view.fullscreen && self.view.screen(&self.model) != Screen::Call {
             self.set_fullscreen(ctx, false);
         }

@@ -68,7 +68,10 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
                 scene.act(Act::ToggleFullscreen);
             }
             if hit(Key::D) {
-                scene.view.statistics = !scene.view.statistics;
+                scene.view.toggle_statistics();
+            }
+            if hit(Key::W) {
+                scene.view.toggle_words();
             }
             if hit(Key::P) {
                 scene.view.own_hidden = !scene.view.own_hidden;
@@ -118,6 +121,7 @@ fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
 fn escape(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
     match screen {
         Screen::Call if scene.view.fullscreen => scene.act(Act::ToggleFullscreen),
+        Screen::Call if scene.view.words => scene.view.words = false,
         Screen::Call if scene.view.statistics => scene.view.statistics = false,
         Screen::Exchange => scene.act(Act::Cancel),
         Screen::Ended => scene.act(Act::Back),

@@ -2,9 +2,12 @@
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
-use crate::engine::{Event, OwnCode, PageLink, PictureHandle, Quality, RemotePeer};
+use crate::engine::{Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Quality, RemotePeer, Trouble};
 use crate::invite::Kind;
+use crate::net::Reach;
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::nat::Outlook;
+use crate::room::trust::Comparison;
 use crate::stats::{PeerStats, Stats};
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
@@ -38,6 +41,9 @@ impl DeviceStatus {
 pub struct Model {
     pub call: CallState,
     pub code: Option<OwnCode>,
+    /// Since when it is out, and whether it leads here.
+    pub code_since: Option<Instant>,
+    pub reach: Reach,
     /// The page for phones, while it is served: the invite goes there, and nobody copies it.
     pub page: Option<PageLink>,
     /// Why the last pasted text was not taken: a sentence.
@@ -45,8 +51,18 @@ pub struct Model {
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
     pub remote: RemotePeer,
+    pub words: WordsModel,
+    pub nearby: Vec<NearbyPerson>,
+    /// Who rings from nearby.
+    pub ring: Option<String>,
+    /// Who is called nearby, or is answered: codes go back and forth by themselves.
+    pub with: Option<String>,
     /// This computer has no network.
     pub offline: bool,
+    /// What kind of network this is, as far as it is known.
+    pub network: Option<Outlook>,
+    /// Why the call does not come up.
+    pub trouble: Option<Trouble>,
     pub devices: DeviceList,
     pub camera: DeviceStatus,
     pub microphone: DeviceStatus,
@@ -69,11 +85,19 @@ impl Default for Model {
         Self {
             call: CallState::Idle,
             code: None,
+            code_since: None,
+            reach: Reach::default(),
             page: None,
             refusal: None,
             candidates_added: 0,
             remote: RemotePeer::default(),
+            words: WordsModel::default(),
+            nearby: Vec::new(),
+            ring: None,
+            with: None,
             offline: false,
+            network: None,
+            trouble: None,
             devices: DeviceList::default(),
             camera: DeviceStatus::default(),
             microphone: DeviceStatus::default(),
@@ -99,6 +123,8 @@ pub enum Effect {
     /// From here on the peer's pictures come from there.
     RemotePicture(Option<PictureHandle>),
     Toast(Tone, String),
+    /// Something wants an answer, and the window may lie under others.
+    Attention,
     /// You talk to nobody: say so, or no longer.
     MutedHint(bool),
     /// The text in the field was taken (or the call is over): empty it.
@@ -109,6 +135,43 @@ pub enum Effect {
     Dismiss,
     /// Keep the screen awake, or let it sleep again.
     StayAwake(bool),
+}
+
+/// What the two people found when they compared the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Match,
+    Differ,
+}
+
+/// The four words of the call, and what was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WordsModel {
+    pub comparison: Comparison,
+    /// Outlasts a fresh connection between the same two people.
+    verdict: Option<Verdict>,
+}
+
+impl WordsModel {
+    fn take(&mut self, comparison: Comparison) {
+        self.comparison = comparison;
+        match comparison {
+            // A fresh connection: whether it is to the same person is still to be seen.
+            Comparison::Waiting | Comparison::Ready { continued: true, .. } => {}
+            Comparison::Unanswered | Comparison::Refused | Comparison::Ready { continued: false, .. } => {
+                self.verdict = None;
+            }
+        }
+    }
+
+    /// Only words that are there can have been compared.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict.filter(|_| matches!(self.comparison, Comparison::Ready { .. }))
+    }
+
+    pub fn judge(&mut self, verdict: Option<Verdict>) {
+        self.verdict = verdict;
+    }
 }
 
 /// How a short message looks.
@@ -159,12 +222,19 @@ impl Model {
             Event::Code(_) if self.page.is_some() => Vec::new(),
             Event::Code(code) => {
                 let first = self.code.is_none();
+                let changed = self.code.as_ref().is_some_and(|old| old.text != code.text);
                 self.code = Some(*code);
-                match (first, self.call.in_call()) {
-                    (true, false) => vec![Effect::CopyCode, Effect::ClearField],
-                    // Nobody has asked for this one: the clipboard stays as it is.
-                    (true, true) => vec![Effect::ClearField],
-                    (false, _) => Vec::new(),
+                if first || changed {
+                    self.code_since = Some(now);
+                }
+                let kind = self.code.as_ref().map(|code| code.kind);
+                match (first, self.call.in_call(), kind) {
+                    // It goes to the other side by itself.
+                    (true, false, Some(Kind::Invite)) if self.with.is_some() => Vec::new(),
+                    (true, false, Some(Kind::Invite)) => vec![Effect::CopyCode, Effect::ClearField],
+                    // Nobody has asked for this one, or it may not be needed: the clipboard stays as it is.
+                    (true, ..) => vec![Effect::ClearField],
+                    (false, ..) => Vec::new(),
                 }
             }
             Event::Refused(refusal) => {
@@ -176,9 +246,43 @@ impl Model {
                 self.refusal = None;
                 vec![Effect::Toast(Tone::Good, "The candidate was added.".into())]
             }
+            Event::Reach(reach) => {
+                self.reach = reach;
+                Vec::new()
+            }
+            Event::Moved => vec![Effect::Toast(
+                Tone::Trouble,
+                "Your address has changed. Send the new invite: the old one may not lead here any more."
+                    .into(),
+            )],
             Event::Remote(remote) => self.know(remote),
+            Event::Trust(comparison) => {
+                self.words.take(comparison);
+                Vec::new()
+            }
+            Event::Nearby(people) => {
+                self.nearby = people;
+                Vec::new()
+            }
+            Event::Ring(name) => {
+                self.ring = name;
+                if self.ring.is_some() { vec![Effect::Attention] } else { Vec::new() }
+            }
+            Event::With(name) => {
+                self.with = name;
+                Vec::new()
+            }
+            Event::NoAnswer(sentence) => vec![Effect::Toast(Tone::Plain, sentence)],
             Event::Offline(offline) => {
                 self.offline = offline;
+                Vec::new()
+            }
+            Event::Network(outlook) => {
+                self.network = Some(outlook);
+                Vec::new()
+            }
+            Event::Trouble(trouble) => {
+                self.trouble = Some(trouble);
                 Vec::new()
             }
             Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
@@ -250,7 +354,11 @@ impl Model {
                     effects.push(Effect::Toast(Tone::Good, "The connection is back.".into()));
                 }
             }
-            CallState::WaitingForReply => {}
+            CallState::WaitingForReply => {
+                // Whoever was here is gone again.
+                self.remote = RemotePeer::default();
+            }
+            CallState::Lobby { .. } => effects.push(Effect::ClearField),
             CallState::Reconnecting { rescue, .. } => match rescue {
                 Rescue::Gathering(_) => {
                     self.code = None;
@@ -270,7 +378,8 @@ impl Model {
                     CallState::Idle
                     | CallState::Gathering(_)
                     | CallState::WaitingForReply
-                    | CallState::Connecting { .. } => None,
+                    | CallState::Connecting { .. }
+                    | CallState::Lobby { .. } => None,
                     CallState::Ended(_) => self.lasted,
                 };
                 self.code = None;
@@ -289,9 +398,12 @@ impl Model {
     /// Nothing of an earlier call may show in the next one.
     fn forget_call(&mut self) {
         self.code = None;
+        self.reach = Reach::default();
         self.candidates_added = 0;
         self.remote = RemotePeer::default();
+        self.words = WordsModel::default();
         self.offline = false;
+        self.trouble = None;
         self.remote_level = 0.0;
         self.quality = Quality::Unknown;
         self.stats = None;

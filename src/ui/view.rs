@@ -4,7 +4,7 @@
 //! engine, clipboard and file.
 
 use super::clipboard::{Copied, Purpose};
-use super::model::Model;
+use super::model::{Model, Verdict};
 use super::video::{self, Fill, VideoPainter};
 use crate::invite::Kind;
 use crate::room::call::CallState;
@@ -110,6 +110,8 @@ pub struct View {
     pub details: bool,
     pub overlay: Overlay,
     pub statistics: bool,
+    /// The card with the four words.
+    pub words: bool,
     pub fullscreen: bool,
     /// Chosen by hand; `None`: what suits the picture.
     pub fill: Option<Fill>,
@@ -122,6 +124,8 @@ pub struct View {
     /// What was copied last in this call, and when: the button says so for a moment.
     pub copied: Option<(Copied, Instant)>,
     pub offer: Option<Offer>,
+    /// Our reply went into the clipboard.
+    pub reply_offered: bool,
     /// Codes that were offered and turned down, or are our own: not offered again. The newest is last.
     declined: Vec<Redacted<String>>,
     /// The pointer's or keyboard's last sign of life, for fading controls.
@@ -152,6 +156,7 @@ impl View {
             details: false,
             overlay: Overlay::None,
             statistics: false,
+            words: false,
             fullscreen: false,
             fill: None,
             corner: Corner::BottomRight,
@@ -159,6 +164,7 @@ impl View {
             drag: None,
             copied: None,
             offer: None,
+            reply_offered: false,
             declined: Vec::new(),
             stirred: now,
             server: None,
@@ -174,9 +180,10 @@ impl View {
         match model.call {
             CallState::Idle if self.joining => Screen::Exchange,
             CallState::Idle | CallState::Ended(crate::room::call::EndReason::Cancelled) => Screen::Lobby,
-            CallState::Gathering(_) | CallState::WaitingForReply | CallState::Connecting { .. } => {
-                Screen::Exchange
-            }
+            CallState::Gathering(_)
+            | CallState::WaitingForReply
+            | CallState::Connecting { .. }
+            | CallState::Lobby { .. } => Screen::Exchange,
             CallState::InCall { .. } | CallState::Reconnecting { .. } => Screen::Call,
             CallState::Ended(_) => Screen::Ended,
         }
@@ -185,9 +192,22 @@ impl View {
     /// Forgets what belongs to one call only.
     pub fn new_call(&mut self) {
         self.copied = None;
+        self.reply_offered = false;
         self.details = false;
         self.candidate.clear();
+        self.words = false;
         self.fill = None;
+    }
+
+    /// The two cards lie in the same place.
+    pub fn toggle_statistics(&mut self) {
+        self.statistics = !self.statistics;
+        self.words = false;
+    }
+
+    pub fn toggle_words(&mut self) {
+        self.words = !self.words;
+        self.statistics = false;
     }
 
     /// This text in the clipboard is never offered.
@@ -220,6 +240,10 @@ pub enum Act {
     StartCall,
     InvitePhone,
     OpenJoin,
+    /// Call somebody nearby, by the id.
+    CallNearby(String),
+    /// Answer or decline who rings.
+    AnswerRing(bool),
     /// Read the clipboard.
     Read(Purpose),
     /// A pasted or typed code.
@@ -230,12 +254,16 @@ pub enum Act {
     /// Gives up the exchange; asks first when a code is already out.
     Cancel,
     CancelForSure,
+    /// Lets in who waits in the lobby, or not.
+    Admit(bool),
     HangUp,
     /// From "ended" to the lobby.
     Back,
     ToggleMicrophone,
     ToggleCamera,
     ToggleFullscreen,
+    /// The two people have compared the words; `None`: once more.
+    Judge(Option<Verdict>),
     /// New settings: saved and applied at once.
     Change(Box<Settings>),
     ListDevices,

@@ -1,7 +1,8 @@
 //! Sentences and numbers as people read them.
 
-use crate::engine::Quality;
+use crate::engine::{Quality, Trouble};
 use crate::invite::Kind;
+use crate::net::Reach;
 use crate::room::call::{CallState, EndReason};
 use std::time::Duration;
 
@@ -15,6 +16,22 @@ pub fn clock(duration: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// How long a code has been out, and whether it leads here.
+pub fn code_health(age: Duration, reach: Reach) -> String {
+    let ready = match age.as_secs() / 60 {
+        0 => "Ready.".to_owned(),
+        minutes @ 1..60 => format!("Ready for {minutes} min."),
+        minutes => format!("Ready for {} h {} min.", minutes / 60, minutes % 60),
+    };
+    let reach = match reach {
+        Reach::Unknown => "It stays valid while this window is open.",
+        Reach::Local => "Valid in this network while this window is open.",
+        Reach::Public => "Reachable. It stays valid while this window is open.",
+        Reach::Silent => "The STUN server does not answer: it may not work from other networks.",
+    };
+    format!("{ready} {reach}")
+}
+
 /// What the window's title says after the program's name.
 pub fn title(call: CallState, name: &str) -> String {
     match call {
@@ -24,14 +41,16 @@ pub fn title(call: CallState, name: &str) -> String {
         CallState::WaitingForReply => "Waiting for the reply".into(),
         CallState::Connecting { own: Kind::Invite, .. } => "Connecting".into(),
         CallState::Connecting { own: Kind::Reply, .. } => "Waiting for the other side".into(),
+        CallState::Lobby { own: Kind::Invite, .. } => format!("{name} wants to join"),
+        CallState::Lobby { own: Kind::Reply, .. } => "Waiting to be let in".into(),
         CallState::InCall { .. } => format!("In a call with {name}"),
         CallState::Reconnecting { .. } => format!("Reconnecting to {name}"),
         CallState::Ended(_) => "Call ended".into(),
     }
 }
 
-/// Headline and advice of a call that is over.
-pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
+/// Headline and advice of a call that is over; `trouble`: why it did not come up, if that is known.
+pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'static str, String) {
     match reason {
         EndReason::HungUp => ("You hung up", "The call is over and the connection is closed.".into()),
         EndReason::TheyHungUp => (
@@ -39,6 +58,9 @@ pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
             format!("{name} ended the call. To talk again, make a new invite; the old codes are used up."),
         ),
         EndReason::Cancelled => ("Cancelled", "The codes of this try do not work any more.".into()),
+        EndReason::NotConnected if trouble.is_some() => {
+            ("No connection", trouble.map(|trouble| trouble.diagnosis().to_string()).unwrap_or_default())
+        }
         EndReason::NotConnected => (
             "No connection",
             "Both codes are right, but no path was found between the two networks. Try again, or add a TURN server \
@@ -53,6 +75,18 @@ pub fn ended(reason: EndReason, name: &str) -> (&'static str, String) {
             "No code could be made",
             "This computer could not open a network connection. Check the network, then try again.".into(),
         ),
+        EndReason::Busy => (
+            "They are already in a call",
+            "Somebody else has come in with the same invite. Ask for a new invite, or try again later.".into(),
+        ),
+        EndReason::Withdrawn => (
+            "This invite is over",
+            "It was taken back, or its call has ended. Ask for a new one.".into(),
+        ),
+        EndReason::Refused => (
+            "They did not let you in",
+            "Ask them in the chat where you got the invite, then join again.".into(),
+        ),
     }
 }
 
@@ -62,6 +96,15 @@ pub fn quality(quality: Quality) -> &'static str {
         Quality::Good => "Connection: good",
         Quality::Fair => "Connection: fair. Picture quality may change.",
         Quality::Poor => "Connection: poor. Picture and sound may break up.",
+    }
+}
+
+/// Why our reply has led to nothing so far.
+pub fn trouble(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Expected(why) => format!("This call may not come up. {why}"),
+        Trouble::Stuck(why) => format!("Your reply was pasted, but no connection comes up. {why}"),
+        Trouble::Failed(why) => why.to_string(),
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""RESULTS.md from what was measured: results.json, reasons.json, and voice.jsonl if it is there. No figure is typed by hand.
+"""RESULTS.md from what was measured: results.json, reasons.json, and voice.jsonl and nat.json if they are there. No figure is typed by hand.
 
     tests/bench/results.py            writes RESULTS.md again, after a change of reasons.json
 
@@ -11,7 +11,7 @@ import pathlib
 import platform
 
 HERE = pathlib.Path(__file__).resolve().parent
-RESULTS, LINES, REASONS, VOICE = (HERE / name for name in ("RESULTS.md", "results.json", "reasons.json", "voice.jsonl"))
+RESULTS, LINES, REASONS, VOICE, NAT = (HERE / name for name in ("RESULTS.md", "results.json", "reasons.json", "voice.jsonl", "nat.json"))
 
 
 class Goal:
@@ -177,6 +177,67 @@ def voice_table():
     return ["", "## Speech through loss", "", "`cargo bench --bench voice -- --json tests/bench/voice.jsonl`", "", *table(heads, cells)]
 
 
+# What connects: tests/bench/nat.py.
+NAT_KINDS = [("fullcone", "full cone"), ("restricted", "restricted"), ("portrestricted", "port-restricted"),
+             ("symmetric", "symmetric"), ("udpblocked", "UDP blocked")]
+NAT_WAYS = [("direct", "two pastes, no relay"), ("turn-udp", "relay: TURN over UDP"), ("turn-tcp", "relay: TURN over TCP, port 443"),
+            ("turn-tls", "relay: TURN over TLS, port 443"), ("one-paste", "one paste, no relay")]
+
+
+def keep_nat(lines):
+    """The newest line of each pair and way stays."""
+    kept = load(NAT, {})
+    for line in lines:
+        kept[f"{line['way']} {line['a']} {line['b']}"] = {**line, "machine": machine()}
+    NAT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+def nat_cell(line):
+    if line is None:
+        return "-"
+    seconds = f" {line['seconds']:.2f} s" if "seconds" in line else ""
+    wrong = "" if line["as_expected"] else f" (**{line['expected']}** was expected)"
+    return f"{line['outcome']}{seconds}{wrong}"
+
+
+def nat_table():
+    lines = load(NAT, {})
+    if not lines:
+        return []
+    text = ["", "## Through routers", ""]
+    kept = lines.values()
+    dates = sorted(line["at"] for line in kept)
+    good = sum(line["as_expected"] for line in kept)
+    text += [
+        f"Written by `tests/bench/nat.py` from `nat.json`, {dates[0][:16]} to {dates[-1][:16]}: two `twocan` in the terminal, each behind a "
+        "router of its kind (rows: who invites, columns: who answers), 20 ms to the servers, 30 ms to each other and back. Seconds from the paste of the "
+        "reply (one paste: from the invite's) to a picture on both sides, or to the sentence that says why there is none. "
+        f"{good} of {len(lines)} came out as the terms of RFC 4787 have it.",
+    ]
+    for way, title in NAT_WAYS:
+        if not any(line["way"] == way for line in kept):
+            continue
+        rows = [[f"**{name}**", *(nat_cell(lines.get(f"{way} {a} {b}")) for b, _ in NAT_KINDS)] for a, name in NAT_KINDS]
+        text += ["", f"### {title}", "", *table(["invites \\ answers", *(name for _, name in NAT_KINDS)], rows)]
+        timed = sorted(line["seconds"] for line in kept if line["way"] == way and line["outcome"] in ("direct", "relayed"))
+        if timed:
+            text += ["", f"{len(timed)} connect; seconds to the picture: median {timed[len(timed) // 2]:g}, slowest {timed[-1]:g}."]
+    sentences = {}
+    for line in kept:
+        if line["outcome"] == "failed":
+            sentences.setdefault(line["sentence"], []).append(f"{line['a']} to {line['b']} ({line['way']})")
+    if sentences:
+        text += ["", "### What is said where nothing connects", ""]
+        text += [f"* {sentence} *{len(where)}: {'; '.join(sorted(where)[:4])}{' ...' if len(where) > 4 else ''}*" for sentence, where in sorted(sentences.items())]
+    return text
+
+
+def write_again():
+    from links import CASES
+
+    write(CASES)
+
+
 def write(cases):
     lines, reasons = load(LINES, {}), load(REASONS, {})
     if not lines:
@@ -212,11 +273,10 @@ def write(cases):
         "",
         *detail_table(cases, lines),
         *voice_table(),
+        *nat_table(),
     ]
     RESULTS.write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":
-    from links import CASES
-
-    write(CASES)
+    write_again()

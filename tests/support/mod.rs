@@ -102,7 +102,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    fn of(output: impl Read + Send + 'static, from: &str) -> Self {
+    pub fn of(output: impl Read + Send + 'static, from: &str) -> Self {
         let (send, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {

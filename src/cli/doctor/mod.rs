@@ -13,7 +13,7 @@ use crate::device::{self, CameraChoice, DeviceError, MicrophoneChoice, PictureRe
 use report::{Device, Encoder, Findings, Gpu};
 use std::time::{Duration, Instant};
 
-/// What one probe may take.
+/// What a device may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// How long a microphone is listened to.
 const LISTEN: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ pub fn run(args: &Args, json: bool) -> Exit {
     let microphone = Probe::start(move || try_microphone(&microphone));
     let speaker = Probe::start(move || try_speaker(&speaker));
     let gpus = Probe::start(gpus);
-    let network = Probe::start(move || network::examine(&net, Instant::now() + PROBE_LIMIT * 4 / 5));
+    let network = Probe::start_with(network::LIMIT, move || network::examine(&net));
     let findings = Findings {
         camera: camera.result().unwrap_or(Device::Hangs),
         microphone: microphone.result().unwrap_or(Device::Hangs),
@@ -64,13 +64,17 @@ struct Probe<T> {
 
 impl<T: Send + 'static> Probe<T> {
     fn start(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self::start_with(PROBE_LIMIT, work)
+    }
+
+    fn start_with(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Self {
         let (done, result) = crossbeam_channel::bounded(1);
         // A thread that cannot be started leaves the channel closed: no result.
         let _ = std::thread::Builder::new().name("probe".into()).spawn(move || {
             // Nobody waits any more if it took too long.
             let _ = done.send(work());
         });
-        Self { result, deadline: Instant::now() + PROBE_LIMIT }
+        Self { result, deadline: Instant::now() + limit }
     }
 
     /// What came out, if it did in time.

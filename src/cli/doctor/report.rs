@@ -1,6 +1,7 @@
 //! The doctor's findings, in plain words and as JSON.
 
-use super::network::{Nat, Network, Server};
+use super::network::{Network, Relay, RelayState, Server};
+use crate::room::nat::{Filtering, Mapping, Nat};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -75,10 +76,15 @@ impl Findings {
         lines.extend(
             self.network.stun_servers.iter().map(|server| format!("STUN        {}", answers(server))),
         );
-        lines.extend(
-            self.network.turn_servers.iter().map(|server| format!("TURN        {}", answers(server))),
-        );
+        lines.extend(self.network.turn_servers.iter().map(|server| format!("TURN        {}", relay(server))));
         lines.push(format!("NAT         {}", nat(self.network.nat)));
+        if let Some(words) = filter(self.network.filtering) {
+            lines.push(format!("Filter      {words}"));
+        }
+        lines.push(format!(
+            "IPv6        {}",
+            if self.network.ipv6 { "ok" } else { "no server answers over it" }
+        ));
         lines.push(String::new());
         lines.extend(outlook(&self.network).into_iter().map(str::to_owned));
         lines
@@ -137,39 +143,75 @@ fn answers(server: &Server) -> String {
     format!("{}: {}", if server.answers { "ok" } else { "NO ANSWER" }, server.url)
 }
 
+fn relay(server: &Relay) -> String {
+    let Relay { url, state, code, .. } = server;
+    let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+    match state {
+        RelayState::Works => format!("ok: {url} took user name and password and gave an address"),
+        RelayState::Reached => format!("ok: {url} takes connections; user name and password were not tried"),
+        RelayState::Refused => format!("REFUSED: {url} did not take user name and password{code}"),
+        RelayState::Unwilling => format!("FAILS: {url} answers but gives no address{code}"),
+        RelayState::NoAnswer => format!("NO ANSWER: {url}"),
+    }
+}
+
 const fn nat(nat: Nat) -> &'static str {
     match nat {
-        Nat::None => "none: this computer has a public address",
-        Nat::Easy => "easy: the same outer address for everybody",
-        Nat::Hard => "hard (symmetric): another outer address for everybody",
-        Nat::Unknown => "unknown: one server alone cannot tell",
-        Nat::Unreachable => "unknown: no STUN server answered over UDP",
+        Nat::Public => "none: this computer has a public address",
+        Nat::Translated(Mapping::EndpointIndependent) => "easy: the same outer address for everybody",
+        Nat::Translated(Mapping::EndpointDependent) => {
+            "strict (symmetric): another outer address for everybody"
+        }
+        Nat::Translated(Mapping::Unknown) => "there is one; one server alone cannot tell its kind",
+        Nat::UdpBlocked => "unknown: UDP is blocked; servers can be reached over TCP only",
+        Nat::NoAnswer => "unknown: no server answered, neither over UDP nor over TCP",
         Nat::NotAsked => "unknown: no STUN server is set",
+    }
+}
+
+const fn filter(filtering: Filtering) -> Option<&'static str> {
+    match filtering {
+        Filtering::EndpointIndependent => {
+            Some("open: lets in everybody's packets; one code is enough to call")
+        }
+        Filtering::AddressDependent => Some("lets in packets from computers that something was sent to"),
+        Filtering::AddressAndPortDependent => {
+            Some("lets in packets from the exact addresses that something was sent to")
+        }
+        Filtering::Unknown => None,
     }
 }
 
 /// What will and what will not connect.
 fn outlook(network: &Network) -> Vec<&'static str> {
-    let has_turn = network.turn_servers.iter().any(|server| server.answers);
     if network.local_addresses.is_empty() {
         return vec!["Nothing will connect: there is no network."];
     }
     let mut lines =
         vec!["Calls within your own network will connect, unless it keeps its devices apart (guest Wi-Fi)."];
     lines.push(match network.nat {
-        Nat::None => "Calls over the internet will connect with nearly everybody.",
-        Nat::Easy => {
-            "Calls over the internet will connect with most people; not with somebody behind a hard NAT (some mobile \
-             networks and offices)."
+        Nat::Public => "Calls over the internet will connect with nearly everybody.",
+        Nat::Translated(Mapping::EndpointIndependent) => match network.filtering {
+            Filtering::EndpointIndependent | Filtering::AddressDependent => {
+                "Calls over the internet will connect with nearly everybody."
+            }
+            Filtering::AddressAndPortDependent | Filtering::Unknown => {
+                "Calls over the internet will connect with most people; those behind a strict NAT (some mobile networks \
+                 and offices) will need a relay."
+            }
+        },
+        Nat::Translated(Mapping::EndpointDependent) => {
+            "Calls over the internet will need a relay with most homes and offices; they will connect directly only \
+             with people whose network lets unknown addresses in."
         }
-        Nat::Hard => {
-            "Calls over the internet will connect only with people who have a public address or IPv6; not with most \
-             homes."
+        Nat::Translated(Mapping::Unknown) => {
+            "Calls over the internet will probably connect; they will need a relay if both sides are behind a strict \
+             NAT."
         }
-        Nat::Unknown => "Calls over the internet will probably connect; not if both sides are behind a hard NAT.",
-        Nat::Unreachable => {
-            "Calls over the internet will probably not connect: UDP is blocked, or there is no internet here."
+        Nat::UdpBlocked => {
+            "Calls beyond this network will need a relay over TCP or TLS, on port 443: UDP is blocked here."
         }
+        Nat::NoAnswer => "Calls over the internet will not connect: nothing on the internet answers.",
         Nat::NotAsked => {
             "Calls over the internet will connect only with people who can be reached from outside: set a STUN server."
         }
@@ -177,12 +219,18 @@ fn outlook(network: &Network) -> Vec<&'static str> {
     if network.ipv6 {
         lines.push("IPv6 works: calls with others who have it will connect directly.");
     }
-    match (has_turn, network.nat) {
-        (true, _) => lines.push("A TURN server answers: what does not connect directly will go through it."),
-        (false, Nat::None) => {}
-        (false, _) => {
-            lines.push("A TURN server of your own (--ice-server turn:...) would let all of these connect.")
+    let works = network.turn_servers.iter().any(|server| server.answers);
+    let is_refused = network.turn_servers.iter().any(|server| server.state == RelayState::Refused);
+    match (works, is_refused, network.nat) {
+        (true, ..) => lines.push("A relay works: what does not connect directly will go through it."),
+        (false, true, _) => {
+            lines.push("The relay refuses your user name and password: nothing will go through it.");
         }
+        (false, false, Nat::Public) => {}
+        (false, false, _) if network.turn_servers.is_empty() => {
+            lines.push("A relay (--ice-server turn:..., or in the settings) would let all of these connect.");
+        }
+        (false, false, _) => lines.push("The relay does not work: nothing will go through it."),
     }
     lines
 }
@@ -190,32 +238,99 @@ fn outlook(network: &Network) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::doctor::network::Network;
+
+    const KINDS: [(Nat, &str); 7] = [
+        (Nat::NotAsked, "not-asked"),
+        (Nat::NoAnswer, "unreachable"),
+        (Nat::UdpBlocked, "udp-blocked"),
+        (Nat::Public, "none"),
+        (Nat::Translated(Mapping::EndpointIndependent), "easy"),
+        (Nat::Translated(Mapping::EndpointDependent), "hard"),
+        (Nat::Translated(Mapping::Unknown), "unknown"),
+    ];
+
+    fn network(nat: Nat, relay: Option<RelayState>) -> Network {
+        let relay = relay.map(|state| Relay {
+            url: "turn:example.org:3478".into(),
+            answers: state == RelayState::Works,
+            state,
+            code: (state == RelayState::Refused).then_some(401),
+        });
+        Network {
+            local_addresses: vec!["192.168.1.2".parse().unwrap()],
+            stun_servers: vec![Server { url: "stun:example.org:3478".into(), answers: false }],
+            turn_servers: relay.into_iter().collect(),
+            nat,
+            ..Network::default()
+        }
+    }
 
     #[test]
     fn every_finding_has_its_words_and_json() {
-        let server = |answers| Server { url: "stun:example.org:3478".into(), answers };
-        for kind in [Nat::None, Nat::Easy, Nat::Hard, Nat::Unknown, Nat::Unreachable, Nat::NotAsked] {
-            let network = Network {
-                local_addresses: vec!["192.168.1.2".parse().unwrap()],
-                stun_servers: vec![server(true)],
-                turn_servers: vec![server(false)],
-                nat: kind,
-                ..Network::default()
-            };
+        for (kind, word) in KINDS {
+            let network = network(kind, Some(RelayState::Refused));
             let gpu = Gpu { name: "llvmpipe".into(), backend: "vulkan".into(), is_software: true };
             let camera = Device::Works { name: "Cam".into(), detail: "gives pictures of 1280x720".into() };
             let findings = Findings { camera, gpu: vec![gpu], network, ..Findings::default() };
             let words = findings.in_words().join("\n");
-            for part in
-                ["ok: “Cam” gives", "llvmpipe", "does not answer", "NO ANSWER", "192.168.1.2", "will "]
-            {
+            for part in [
+                "ok: “Cam” gives",
+                "llvmpipe",
+                "does not answer",
+                "NO ANSWER",
+                "192.168.1.2",
+                "will ",
+                "(401)",
+            ] {
                 assert!(words.contains(part), "{part}: {words}");
             }
             let json: serde_json::Value = serde_json::from_str(&findings.to_json()).unwrap();
             assert_eq!(json["camera"]["state"], "works");
             assert_eq!(json["speaker"]["state"], "hangs");
+            assert_eq!(json["network"]["nat"], word);
             assert!(json["connects"].as_array().is_some_and(|lines| lines.len() >= 2), "{json}");
         }
+    }
+
+    /// Scripts rely on these names.
+    #[test]
+    fn the_json_keeps_its_names() {
+        let network = network(KINDS[4].0, Some(RelayState::Works));
+        let json: serde_json::Value =
+            serde_json::from_str(&Findings { network, ..Findings::default() }.to_json()).unwrap();
+        let mut names: Vec<_> = json["network"].as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "filtering",
+                "ipv6",
+                "localAddresses",
+                "mapping",
+                "nat",
+                "publicAddresses",
+                "stunServers",
+                "turnServers"
+            ]
+        );
+        let relay = &json["network"]["turnServers"][0];
+        assert_eq!((&relay["answers"], &relay["state"]), (&true.into(), &"works".into()));
+        assert_eq!(json["network"]["filtering"], "unknown");
+    }
+
+    #[test]
+    fn each_relay_changes_what_is_promised() {
+        for (relay, part) in [
+            (None, "would let all of these connect"),
+            (Some(RelayState::Works), "A relay works"),
+            (Some(RelayState::Refused), "refuses your user name"),
+            (Some(RelayState::NoAnswer), "does not work"),
+        ] {
+            let lines = outlook(&network(KINDS[5].0, relay));
+            assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:?}");
+        }
+        assert_eq!(outlook(&network(Nat::Public, None)).len(), 2);
     }
 
     #[test]

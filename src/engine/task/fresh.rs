@@ -9,6 +9,7 @@ use crate::invite::{self, Description, Kind};
 use crate::net::{Link, NetEvent, Peer};
 use crate::ports::PeerId;
 use crate::room::call::Happening;
+use crate::room::trust::Comparison;
 use crate::stats::PeerStats;
 use crate::units::Bitrate;
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ impl Task {
     pub(super) async fn handle_fresh(&mut self, event: NetEvent) {
         match event {
             NetEvent::Link(Link::Connected) | NetEvent::ControlOpen => {}
+            NetEvent::Knock(guest) => return self.let_in_again(guest).await,
             NetEvent::VideoTarget(target) => {
                 if let Some(fresh) = &mut self.fresh {
                     fresh.target = Some(target);
@@ -93,6 +95,7 @@ impl Task {
         let mut peer = RemoteEnd::new(PeerId(attempt), connection, own, &self.media);
         self.face.tell(peer.picture());
         if let Some(old) = self.peer.take() {
+            peer.trust = old.trust.successor();
             peer.remote = old.remote.clone();
             peer.media.camera_stopped(peer.remote.camera_stopped);
             peer.seen = old.seen;
@@ -103,6 +106,8 @@ impl Task {
         }
         tracing::info!("the call goes on over a fresh connection");
         self.peer = Some(peer);
+        // Whether it is the same person is still to be seen.
+        self.tell_trust(Comparison::Waiting);
         self.net_inbox = inbox;
         self.last_stats = PeerStats::default();
         self.handle_net(event).await;

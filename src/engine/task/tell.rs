@@ -14,6 +14,7 @@ impl Task {
             name: crate::room::message::clean_name(&self.settings.name),
             microphone_muted: self.sends_no_sound(),
             camera_stopped: self.sends_no_picture(),
+            waiting: self.call.keeps_waiting(),
         }
     }
 
@@ -70,6 +71,7 @@ impl Task {
     }
 
     pub(super) async fn tell_stats(&mut self) {
+        self.remind_trust();
         let Some(peer) = &self.peer else { return };
         // The first words of a data channel can get lost with its handshake: no hello heard, ours may be lost too.
         if !peer.greeted {

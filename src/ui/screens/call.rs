@@ -1,7 +1,7 @@
 //! The call: their picture fills the window, ours lies in a corner, the controls float over both.
 
 use super::own_picture::{camera_switch, microphone_switch};
-use super::{rescue, statistics};
+use super::{rescue, statistics, words};
 use crate::room::call::CallState;
 use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{self, DARK, SCRIM, STAGE};
@@ -42,6 +42,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     banner(ui, scene, stage);
     if scene.view.statistics {
         statistics::show(ui, scene, stage);
+    }
+    if scene.view.words {
+        words::show(ui, scene, stage);
     }
     if controls > 0.0 {
         ui.scope(|ui| {
@@ -89,6 +92,7 @@ fn tick(ui: &Ui, scene: &Scene<'_>) {
         | CallState::Gathering(_)
         | CallState::WaitingForReply
         | CallState::Connecting { .. }
+        | CallState::Lobby { .. }
         | CallState::Ended(_) => return,
     };
     let part = scene.now.saturating_duration_since(since).subsec_millis();
@@ -214,7 +218,7 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 let name = egui::RichText::new(scene.model.remote_name())
                     .font(theme::semibold(15.0))
                     .color(Color32::WHITE);
-                let most = (stage.width() - 360.0).max(120.0);
+                let most = (stage.width() - 360.0 - words::badge_width(stage)).max(120.0);
                 ui.scope(|ui| {
                     ui.set_max_width(most);
                     ui.add(egui::Label::new(name).truncate());
@@ -232,6 +236,7 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 theme::paint_icon(ui.painter(), rect.center(), icons::LOCK, 16.0, Color32::from_gray(215));
                 response.on_hover_text("Encrypted from end to end");
             });
+            words::badge(ui, scene, stage);
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 if RoundButton::new(icons::HELP, "Help").key("?").on_picture().show(ui).clicked() {
                     scene.view.overlay = Overlay::Help;
@@ -293,7 +298,7 @@ fn control_bar(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
             let name = if scene.view.statistics { "Hide details" } else { "Details" };
             let lit = scene.view.statistics;
             if RoundButton::new(icons::STATS, name).key("D").diameter(BUTTON).on_bar(lit).show(ui).clicked() {
-                scene.view.statistics = !scene.view.statistics;
+                scene.view.toggle_statistics();
             }
             ui.add_space(HANG_UP_GAP);
             let hang_up =

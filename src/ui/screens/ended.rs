@@ -14,13 +14,14 @@ const BUTTON: f32 = 150.0;
 
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let CallState::Ended(reason) = scene.model.call else { return };
-    let (title, advice) = wording::ended(reason, scene.model.remote_name());
+    let (title, advice) = wording::ended(reason, scene.model.remote_name(), scene.model.trouble);
     let advice = match scene.model.lasted {
         Some(lasted) => format!("{advice} You talked for {}.", wording::clock(lasted)),
         None => advice,
     };
     let (icon, trouble) = match reason {
         EndReason::HungUp | EndReason::TheyHungUp | EndReason::Cancelled => (icons::CALL_END, false),
+        EndReason::Busy | EndReason::Withdrawn | EndReason::Refused => (icons::CALL_END, false),
         EndReason::NotConnected | EndReason::Lost | EndReason::NoCode => (icons::WARNING, true),
     };
     page(ui, scene, (icon, trouble), title, &advice, |ui, scene| {

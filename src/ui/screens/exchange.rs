@@ -1,6 +1,9 @@
 //! Two codes change hands: ours goes out, theirs comes in. Both sides see the same two steps, in their own order.
+//!
+//! Most often one is enough: whoever joins is first shown that the other side is called, and their reply only when
+//! nobody answers. Whoever made the invite may be asked whether a guest may come in.
 
-use super::{ROOMY, centered, code_details, lobby, low_row, own_picture, top_bar};
+use super::{ROOMY, centered, code_details, lobby, low_row, nearby, own_picture, top_bar};
 use crate::invite::Kind;
 use crate::room::call::CallState;
 use crate::ui::clipboard::{Copied, Purpose};
@@ -10,6 +13,10 @@ use crate::ui::view::{Act, Overlay, Scene};
 use crate::ui::widgets::{self, Button, Look};
 use crate::ui::wording;
 use eframe::egui::{self, Align2, Color32, Frame, Margin, RichText, Ui, vec2};
+use std::time::{Duration, Instant};
+
+/// Whoever joins is shown the reply when there was no answer for so long: a direct way is found well before.
+pub const REPLY_AFTER: Duration = Duration::from_secs(3);
 
 /// How far the exchange has come, on our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +29,26 @@ enum Stage {
     WantsReply,
     /// Start: both codes are there.
     Connecting,
-    /// Join: our reply is out.
+    /// Join: the other side is called directly.
+    Calling,
+    /// Join: our reply is needed.
     ReplyOut,
+    /// Start: somebody wants to come in.
+    Asked,
+    /// Join: they were asked whether we may come in.
+    Outside,
 }
 
-fn stage(call: CallState) -> Stage {
+fn stage(call: CallState, now: Instant) -> Stage {
     match call {
         CallState::Gathering(kind) => Stage::Making(kind),
         CallState::WaitingForReply => Stage::WantsReply,
         CallState::Connecting { own: Kind::Invite, .. } => Stage::Connecting,
-        CallState::Connecting { own: Kind::Reply, .. } => Stage::ReplyOut,
+        CallState::Connecting { own: Kind::Reply, since } => {
+            if now.saturating_duration_since(since) < REPLY_AFTER { Stage::Calling } else { Stage::ReplyOut }
+        }
+        CallState::Lobby { own: Kind::Invite, .. } => Stage::Asked,
+        CallState::Lobby { own: Kind::Reply, .. } => Stage::Outside,
         CallState::Idle | CallState::InCall { .. } | CallState::Reconnecting { .. } | CallState::Ended(_) => {
             Stage::WantsInvite
         }
@@ -43,19 +60,27 @@ fn words(stage: Stage) -> (&'static str, &'static str) {
     match stage {
         Stage::WantsInvite => ("Join a call", "Copy the invite you were sent, then press Paste."),
         Stage::Making(Kind::Invite) => ("Start a call", "Making your invite. This takes a moment."),
-        Stage::Making(Kind::Reply) => ("Join a call", "The invite is right. Making your reply."),
-        Stage::WantsReply => {
-            ("Start a call", "Send the invite in any chat, then paste the reply that comes back.")
-        }
-        Stage::Connecting => ("Start a call", "Both codes are here. Connecting…"),
+        Stage::Making(Kind::Reply) => ("Join a call", "The invite is right. Calling…"),
+        Stage::WantsReply => (
+            "Start a call",
+            "Send the invite in any chat. The call starts by itself, or when you paste a reply.",
+        ),
+        Stage::Connecting => ("Start a call", "They are here. Connecting…"),
+        Stage::Calling => ("Join a call", "Calling… Most often nothing more is needed."),
         Stage::ReplyOut => {
             ("Join a call", "Send your reply back and keep this window open. The call starts by itself.")
+        }
+        Stage::Asked => {
+            ("Somebody is at the door", "They see and hear nothing of you until you let them in.")
+        }
+        Stage::Outside => {
+            ("Waiting to be let in", "They were asked. The call starts as soon as they say yes.")
         }
     }
 }
 
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let stage = stage(scene.model.call);
+    let stage = stage(scene.model.call, scene.now);
     let (title, next) = words(stage);
     let roomy = ui.available_width() >= ROOMY;
     let margin = if roomy { 24 } else { 16 };
@@ -72,13 +97,18 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         let width = if beside { steps_width + 48.0 + picture } else { steps_width };
         centered(ui, width, |ui| {
             let steps = |ui: &mut Ui, scene: &mut Scene<'_>| {
+                if nearby::calling(ui, scene) {
+                    return;
+                }
                 headline(ui, scene, stage, title, if roomy { 28.0 } else { 22.0 });
                 let color = palette(ui).muted;
                 ui.add(egui::Label::new(RichText::new(next).color(color)).wrap());
                 ui.add_space(if roomy { 12.0 } else { 4.0 });
                 lobby::offer(ui, scene);
                 both_steps(ui, scene, stage);
-                code_details::show(ui, scene);
+                if !matches!(stage, Stage::Calling | Stage::Asked | Stage::Outside) {
+                    code_details::show(ui, scene);
+                }
             };
             if beside {
                 ui.horizontal_top(|ui| {
@@ -107,7 +137,10 @@ fn headline(ui: &mut Ui, scene: &Scene<'_>, stage: Stage, title: &str, size: f32
     low_row(ui, size, |ui| {
         ui.spacing_mut().item_spacing.x = 16.0;
         widgets::headline(ui, title, size);
-        if matches!(stage, Stage::Making(_) | Stage::Connecting | Stage::ReplyOut) {
+        if matches!(
+            stage,
+            Stage::Making(_) | Stage::Connecting | Stage::Calling | Stage::ReplyOut | Stage::Outside
+        ) {
             widgets::waiting_dots(ui, scene.now, scene.view.started);
         }
     });
@@ -122,17 +155,22 @@ fn both_steps(ui: &mut Ui, scene: &mut Scene<'_>, stage: Stage) {
             let field = match stage {
                 Stage::Connecting => Progress::Done,
                 Stage::WantsReply => Progress::Now,
-                Stage::Making(_) | Stage::WantsInvite | Stage::ReplyOut => Progress::Later,
+                Stage::Making(_)
+                | Stage::WantsInvite
+                | Stage::Calling
+                | Stage::ReplyOut
+                | Stage::Asked
+                | Stage::Outside => Progress::Later,
             };
-            step(ui, 2, field, "Paste their reply", |ui| {
+            step(ui, 2, field, "Paste their reply, if one comes back", |ui| {
                 if stage == Stage::WantsReply {
                     their_code(ui, scene, "The reply you were sent");
                 } else if stage == Stage::Connecting {
-                    widgets::quiet(ui, "Taken. Looking for the way to the other side.");
+                    widgets::quiet(ui, "Not needed any more. Looking for the way to the other side.");
                 }
             });
         }
-        Stage::WantsInvite | Stage::Making(Kind::Reply) | Stage::ReplyOut => {
+        Stage::WantsInvite | Stage::Making(Kind::Reply) | Stage::Calling | Stage::ReplyOut => {
             let taken = if stage == Stage::WantsInvite { Progress::Now } else { Progress::Done };
             step(ui, 1, taken, "Paste the invite you were sent", |ui| {
                 if stage == Stage::WantsInvite {
@@ -141,13 +179,55 @@ fn both_steps(ui: &mut Ui, scene: &mut Scene<'_>, stage: Stage) {
             });
             ui.add_space(8.0);
             let out = if stage == Stage::ReplyOut { Progress::Now } else { Progress::Later };
-            step(ui, 2, out, "Send your reply back", |ui| {
-                if stage != Stage::WantsInvite {
-                    own_code(ui, scene, Kind::Reply);
+            let title = if out == Progress::Now { "Send your reply back" } else { "Call them" };
+            step(ui, 2, out, title, |ui| {
+                match stage {
+                    Stage::ReplyOut => {
+                        let sentence =
+                            "They cannot be reached directly yet: one of the two networks is closed.";
+                        widgets::quiet(ui, sentence);
+                        own_code(ui, scene, Kind::Reply);
+                    }
+                    Stage::Making(_) | Stage::Calling => {
+                        widgets::quiet(ui, "Trying to reach them…");
+                    }
+                    Stage::WantsInvite
+                    | Stage::WantsReply
+                    | Stage::Connecting
+                    | Stage::Asked
+                    | Stage::Outside => {}
+                }
+                if let Some(trouble) = scene.model.trouble {
+                    let color = palette(ui).trouble;
+                    widgets::remark(ui, icons::WARNING, color, &wording::trouble(trouble));
                 }
             });
         }
+        Stage::Asked => asked(ui, scene),
+        Stage::Outside => {}
     }
+}
+
+/// Somebody has come with the invite.
+fn asked(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let name = &scene.model.remote.name;
+    let who = if name.is_empty() { "Somebody".to_owned() } else { name.clone() };
+    widgets::card(palette(ui)).inner_margin(Margin::same(16)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        widgets::headline(ui, &format!("{who} wants to join"), 18.0);
+        widgets::quiet(ui, "The name is what they wrote themselves.");
+        ui.add_space(8.0);
+        ui.horizontal(|ui| {
+            let admit = Button::new(Look::Primary, "Let in").icon(icons::CHECK).width(136.0);
+            if admit.show(ui).clicked() {
+                scene.act(Act::Admit(true));
+            }
+            let refuse = Button::new(Look::Secondary, "Refuse").width(136.0);
+            if refuse.show(ui).clicked() {
+                scene.act(Act::Admit(false));
+            }
+        });
+    });
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +319,16 @@ pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
         "One line of text that says how to reach this window."
     };
     widgets::quiet(ui, sentence);
+    if let (Some(since), CallState::WaitingForReply) = (scene.model.code_since, scene.model.call) {
+        let age = scene.now.saturating_duration_since(since);
+        widgets::quiet(ui, wording::code_health(age, scene.model.reach));
+        let next = MINUTE - Duration::from_nanos((age.as_nanos() % MINUTE.as_nanos()) as u64);
+        ui.ctx().request_repaint_after(next);
+    }
 }
+
+/// The age of a code is told in these.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The longest short form of a code that fits.
 fn short_for(painter: &egui::Painter, code: &str, room: f32) -> String {

@@ -34,6 +34,7 @@ pub const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("F", "Full screen"),
             ("D", "Details of the connection"),
+            ("W", "The words that show that nobody is between you"),
             ("Z", "Fill the window, or show the whole picture"),
             ("P", "Hide or show your own picture"),
         ],

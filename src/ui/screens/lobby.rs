@@ -1,6 +1,6 @@
 //! The first screen: how one looks and sounds, and the two ways into a call.
 
-use super::{ROOMY, brand, centered, devices, low_row, own_picture, top_bar};
+use super::{ROOMY, brand, centered, devices, low_row, nearby, own_picture, top_bar};
 use crate::device::DeviceKind;
 use crate::invite::Kind;
 use crate::room::message::MAX_NAME;
@@ -103,10 +103,12 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     });
     scene.change(|settings| settings.name = name);
     ui.add_space(if roomy { 12.0 } else { 4.0 });
+    nearby::ring(ui, scene);
     offer(ui, scene);
     let width = ui.available_width();
     // One thing at a time is the thing to do.
-    let look = if scene.view.offer.is_some() { Look::Secondary } else { Look::Primary };
+    let busy = scene.view.offer.is_some() || scene.model.ring.is_some();
+    let look = if busy { Look::Secondary } else { Look::Primary };
     let start = Button::new(look, "Start a call").icon(icons::VIDEO).below("Make an invite to send");
     if start.width(width).hint("Start a call (S)").show(ui).clicked() {
         scene.act(Act::StartCall);
@@ -123,6 +125,21 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if let Some(refusal) = &scene.model.refusal {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);
+    }
+    nearby::list(ui, scene);
+    network(ui, scene);
+}
+
+/// One line about the network around this computer, once it is known.
+fn network(ui: &mut Ui, scene: &Scene<'_>) {
+    let Some(outlook) = scene.model.network else { return };
+    let Some(line) = outlook.line() else { return };
+    let colors = palette(ui);
+    ui.add_space(4.0);
+    if outlook.is_trouble() {
+        widgets::remark(ui, icons::WARNING, colors.trouble, line);
+    } else {
+        widgets::remark(ui, icons::INFO, colors.muted, line);
     }
 }
 

@@ -7,12 +7,14 @@ pub mod ended;
 pub mod exchange;
 pub mod help;
 pub mod lobby;
+mod nearby;
 mod own_picture;
 pub mod phone;
 pub mod rescue;
 pub mod servers;
 pub mod settings;
 pub mod statistics;
+pub mod words;
 
 use super::icons;
 use super::theme;

@@ -16,6 +16,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     dialog(ui, scene, "Settings", |ui, scene| {
         ui.spacing_mut().item_spacing.y = 8.0;
         you(ui, scene);
+        toggle(
+            ui,
+            scene,
+            "Ask before someone joins",
+            "Whoever has your invite waits until you let them in",
+            |s| &mut s.ask_first,
+        );
         group(ui, "Devices");
         let width = ui.available_width();
         for kind in [DeviceKind::Camera, DeviceKind::Microphone, DeviceKind::Speaker] {
@@ -34,6 +41,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         toggle(ui, scene, "Automatic gain", "Keeps your voice equally loud", |s| &mut s.automatic_gain);
         group(ui, "Appearance");
         theme_picker(ui, scene);
+        group(ui, "Network");
+        network(ui, scene);
         group(ui, "ICE servers");
         servers::show(ui, scene);
     });
@@ -99,6 +108,15 @@ fn picture(ui: &mut Ui, scene: &mut Scene<'_>) {
     toggle(ui, scene, "Mirror my picture", "As in a mirror, for you only", |settings| {
         &mut settings.mirror_self
     });
+}
+
+fn network(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let hint = "Others in your network see your name while this window waits";
+    toggle(ui, scene, "Show me to people nearby", hint, |settings| &mut settings.nearby);
+    let hint = "While a code is out or a call runs; the other side finds you";
+    toggle(ui, scene, "Open a port on my router", hint, |settings| &mut settings.port_mapping);
+    let hint = "Codes show only what a server sees; within one network calls may fail";
+    toggle(ui, scene, "Hide my addresses", hint, |settings| &mut settings.hide_addresses);
 }
 
 /// A row with its label on the left and a picker on the right. A value that is not in the list joins it.

@@ -1,11 +1,14 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, own_code, page, plain};
+use super::rig::{Rig, Setup, four_words, own_code, page, plain};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer};
+use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Nat, Outlook};
+use crate::room::trust::Comparison;
 use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
@@ -16,8 +19,9 @@ use egui_kittest::kittest::Queryable as _;
 use std::time::Duration;
 
 /// What the engine was asked, in short.
-fn asked(rig: &mut Rig) -> Vec<String> {
+pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
+        Command::Admit(admit) => format!("admit {admit}"),
         Command::StartCall => "start".into(),
         Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
@@ -29,6 +33,9 @@ fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
         Command::View(_) => "view".into(),
+        Command::Nearby(on) => format!("nearby {on}"),
+        Command::CallNearby(id) => format!("call {id}"),
+        Command::AnswerRing(accept) => format!("answer {accept}"),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
@@ -51,9 +58,42 @@ fn start_a_call_and_paste_the_reply() {
     assert_eq!(asked(&mut rig), ["paste the reply"]);
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Invite, since });
-    assert!(rig.shows("Both codes are here"));
+    assert!(rig.shows("They are here"));
     rig.in_call("Ann", None);
     assert!(rig.shows("Hang up") && rig.shows("Picture of Ann"));
+}
+
+#[test]
+fn words_are_compared_and_remembered_for_the_call() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.click("Compare words");
+    assert!(rig.shows("being worked out") && !rig.shows("They match"));
+    let ready = four_words();
+    let Event::Trust(Comparison::Ready { words, .. }) = ready else { panic!("{ready:?}") };
+    rig.say(ready.clone());
+    assert!(rig.shows(&format!("Words: {}", words.line())));
+    rig.click("They match");
+    assert!(rig.shows("Verified"));
+    // A path that was away for a moment changes nothing.
+    let (since, started) = (rig.now(), rig.now());
+    let rescue = Rescue::Waiting { until: since };
+    rig.enter(CallState::Reconnecting { since, started, rescue });
+    rig.enter(CallState::InCall { since });
+    assert!(rig.shows("Verified"));
+    // A fresh connection: to the same person, it says.
+    rig.say(Event::Trust(Comparison::Waiting));
+    assert!(!rig.shows("Verified"));
+    rig.say(Event::Trust(Comparison::Ready { words, continued: true }));
+    assert!(rig.shows("Verified"));
+    // And to one that cannot say so.
+    rig.say(Event::Trust(Comparison::Ready { words, continued: false }));
+    assert!(!rig.shows("Verified") && rig.shows("Compare words"));
+    asked(&mut rig);
+    rig.click("They differ");
+    assert!(rig.shows("Words differ") && rig.shows("Somebody may be between you"));
+    rig.click("Hang up now");
+    assert_eq!(asked(&mut rig), ["hang up"]);
 }
 
 #[test]
@@ -75,6 +115,21 @@ fn a_phone_is_invited_by_an_address_and_nothing_is_copied() {
 }
 
 #[test]
+fn the_next_call_has_words_of_its_own() {
+    let mut rig = Rig::new();
+    rig.in_call("Ann", None);
+    rig.say(four_words());
+    rig.key(Key::W);
+    rig.click("They match");
+    rig.enter(CallState::Ended(EndReason::HungUp));
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.in_call("Bo", None);
+    assert!(!rig.shows("Verified") && !rig.shows("They match") && rig.shows("Compare words"));
+    rig.say(Event::Trust(Comparison::Refused));
+    assert!(rig.shows("Not verified"));
+}
+
+#[test]
 fn join_a_call_and_send_the_reply() {
     let mut rig = Rig::new();
     rig.click("Join a call");
@@ -87,6 +142,10 @@ fn join_a_call_and_send_the_reply() {
     rig.say(Event::Code(Box::new(reply.clone())));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    // Most often nobody needs the reply.
+    assert!(rig.shows("Trying to reach them…") && !rig.shows("Send your reply back"));
+    assert_ne!(rig.clipboard.text(), reply.text.0);
+    rig.wait(crate::ui::screens::exchange::REPLY_AFTER);
     assert_eq!(rig.clipboard.text(), reply.text.0);
     assert!(rig.shows("Send your reply back and keep this window open"));
 }
@@ -316,6 +375,34 @@ fn the_end_says_why_and_leads_on() {
 }
 
 #[test]
+fn a_call_that_does_not_come_up_says_which_step_failed() {
+    let why = Diagnosis { step: Step::BothSymmetric, relay: Relay::NotSet };
+    let mut rig = Rig::new();
+    rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why)));
+    rig.enter(CallState::Ended(EndReason::NotConnected));
+    assert!(rig.shows(&why.to_string()));
+    rig.enter(CallState::Gathering(Kind::Reply));
+    rig.say(Event::Code(Box::new(own_code(Kind::Reply, 2))));
+    let since = rig.now();
+    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    assert!(!rig.shows(&why.to_string()), "that was another call");
+    rig.say(Event::Trouble(Trouble::Stuck(why)));
+    assert!(rig.shows(&crate::ui::wording::trouble(Trouble::Stuck(why))));
+}
+
+#[test]
+fn the_lobby_has_a_line_about_the_network() {
+    let mut rig = Rig::new();
+    let outlook = Outlook { nat: Nat::UdpBlocked, has_network: true, ..Outlook::default() };
+    rig.say(Event::Network(outlook));
+    assert!(rig.shows(outlook.line().unwrap()));
+    let unknown = Outlook { nat: Nat::NotAsked, ..outlook };
+    rig.say(Event::Network(unknown));
+    assert!(!rig.shows(outlook.line().unwrap()));
+}
+
+#[test]
 fn details_hold_every_candidate_and_take_theirs() {
     let mut rig = Rig::with(Setup { size: (1180.0, 1400.0), ..Setup::default() });
     let code = rig.invite_out();
@@ -401,7 +488,7 @@ fn servers_are_added_checked_and_removed() {
     rig.settle();
     rig.scroll(-4000.0);
     rig.click("Save server");
-    assert!(rig.shows("“99999” is not a port") && asked(&mut rig).is_empty());
+    assert!(rig.shows("the port is a number from 1 to 65535") && asked(&mut rig).is_empty());
     rig.click("Discard");
     rig.click(&format!("Remove {}", crate::settings::IceServer::GOOGLE_STUN));
     assert_eq!(asked(&mut rig), ["apply"]);

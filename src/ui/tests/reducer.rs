@@ -17,6 +17,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::RemotePicture(None) => "no picture".into(),
         Effect::Toast(Tone::Trouble, _) => "trouble".into(),
         Effect::Toast(_, text) => text.clone(),
+        Effect::Attention => "attention".into(),
         Effect::MutedHint(shown) => format!("muted hint {shown}"),
         Effect::ClearField => "clear".into(),
         Effect::NewCall => "new call".into(),

@@ -5,6 +5,7 @@ use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
 use crate::room::call::CallState;
+use crate::room::trust::{Role, Trust};
 use crate::settings::Settings;
 use crate::ui::app::{App, Parts};
 use crate::ui::clipboard::{Answer, Clipboard, Copied, Purpose};
@@ -94,6 +95,7 @@ pub struct Rig {
     pub preview: Picture,
     pub remote: Picture,
     clock: Rc<Cell<Instant>>,
+    nearby: Option<bool>,
 }
 
 impl Rig {
@@ -131,8 +133,16 @@ impl Rig {
                 };
                 App::new(cc, parts)
             });
-        let mut rig =
-            Self { harness, clipboard, commands, events, preview, remote: Picture::default(), clock };
+        let mut rig = Self {
+            harness,
+            clipboard,
+            commands,
+            events,
+            preview,
+            remote: Picture::default(),
+            clock,
+            nearby: None,
+        };
         rig.commands();
         rig
     }
@@ -161,10 +171,25 @@ impl Rig {
         self.say(Event::Call(state));
     }
 
-    /// What the engine was asked since the last time, but for the list of devices.
+    /// What the engine was asked since the last time, but for what the window says by itself.
     pub fn commands(&mut self) -> Vec<Command> {
-        let heard = std::iter::from_fn(|| self.commands.try_recv().ok());
-        heard.filter(|command| !matches!(command, Command::ListDevices | Command::View(_))).collect()
+        let heard: Vec<_> = std::iter::from_fn(|| self.commands.try_recv().ok()).collect();
+        let nearby = |command: &Command| match command {
+            Command::Nearby(on) => Some(*on),
+            _ => None,
+        };
+        self.nearby = heard.iter().rev().find_map(nearby).or(self.nearby);
+        let by_itself = |command: &Command| {
+            matches!(command, Command::ListDevices | Command::View(_) | Command::Nearby(_))
+        };
+        heard.into_iter().filter(|command| !by_itself(command)).collect()
+    }
+
+    /// What the engine was told last about being seen nearby.
+    pub fn is_seen_nearby(&mut self) -> bool {
+        let asked = self.commands();
+        assert!(asked.is_empty(), "{asked:?}");
+        self.nearby == Some(true)
     }
 
     pub fn click(&mut self, name: &str) {
@@ -265,6 +290,15 @@ pub fn own_code(kind: Kind, seed: u32) -> OwnCode {
         text: Redacted(text),
         candidates: invite::candidates(&description).into_iter().map(Redacted).collect(),
     }
+}
+
+/// The words of a call, as an engine tells them.
+pub fn four_words() -> Event {
+    let mut host = Trust::new(Role::Host, [1; 32], [2; 32], [3; 32], None);
+    let mut guest = Trust::new(Role::Guest, [2; 32], [1; 32], [4; 32], None);
+    let answer = host.poll().and_then(|message| guest.handle(&message));
+    answer.and_then(|message| host.handle(&message));
+    Event::Trust(host.comparison())
 }
 
 /// The page for phones, served.

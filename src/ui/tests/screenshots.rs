@@ -4,9 +4,11 @@
 use super::rig::{Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, PageGuest, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
+use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -22,16 +24,24 @@ const SCENES: &[(&str, Scene)] = &[
     ("lobby", lobby),
     ("lobby-trouble", lobby_trouble),
     ("lobby-offer", lobby_offer),
+    ("lobby-nearby", lobby_nearby),
+    ("lobby-ring", lobby_ring),
+    ("calling", calling),
+    ("lobby-blocked", lobby_blocked),
     ("invite", invite),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
     ("phone", phone),
     ("join", join),
     ("reply", reply),
+    ("reply-stuck", reply_stuck),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
     ("call-muted", call_muted),
+    ("call-words", call_words),
+    ("call-words-verified", call_words_verified),
+    ("call-words-differ", call_words_differ),
     ("reconnecting", reconnecting),
     ("ended", ended),
     ("not-connected", not_connected),
@@ -78,6 +88,25 @@ fn lobby(rig: &mut Rig) {
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
     rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+    network(rig, Nat::Translated(Mapping::EndpointIndependent));
+}
+
+fn network(rig: &mut Rig, nat: Nat) {
+    rig.say(Event::Network(Outlook { nat, has_network: true, ..Outlook::default() }));
+}
+
+fn lobby_blocked(rig: &mut Rig) {
+    lobby(rig);
+    network(rig, Nat::UdpBlocked);
+}
+
+fn why(step: Step) -> Diagnosis {
+    Diagnosis { step, relay: Relay::NotSet }
+}
+
+fn reply_stuck(rig: &mut Rig) {
+    reply(rig);
+    rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
 fn lobby_trouble(rig: &mut Rig) {
@@ -92,6 +121,24 @@ fn lobby_offer(rig: &mut Rig) {
     lobby(rig);
     rig.clipboard.put(&super::rig::own_code(Kind::Invite, 9).text.0);
     rig.focus();
+}
+
+fn lobby_nearby(rig: &mut Rig) {
+    lobby(rig);
+    let person = |name: &str| NearbyPerson { id: name.into(), name: name.into() };
+    let names = ["Ann", "Bo Lindqvist", "A very long name that somebody gave to his own window at home"];
+    rig.say(Event::Nearby(names.map(person).to_vec()));
+}
+
+fn lobby_ring(rig: &mut Rig) {
+    lobby_nearby(rig);
+    rig.say(Event::Ring(Some("Ann".into())));
+}
+
+fn calling(rig: &mut Rig) {
+    lobby(rig);
+    rig.say(Event::With(Some("Ann".into())));
+    rig.invite_out();
 }
 
 fn invite(rig: &mut Rig) {
@@ -195,6 +242,22 @@ fn call_details(rig: &mut Rig) {
     rig.key(Key::D);
 }
 
+fn call_words(rig: &mut Rig) {
+    call(rig);
+    rig.say(super::rig::four_words());
+    rig.key(Key::W);
+}
+
+fn call_words_verified(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They match");
+}
+
+fn call_words_differ(rig: &mut Rig) {
+    call_words(rig);
+    rig.click("They differ");
+}
+
 fn call_no_picture(rig: &mut Rig) {
     rig.in_call("Надежда Иванова", None);
     let remote = RemotePeer {
@@ -230,6 +293,7 @@ fn ended(rig: &mut Rig) {
 
 fn not_connected(rig: &mut Rig) {
     rig.invite_out();
+    rig.say(Event::Trouble(Trouble::Failed(why(Step::BothSymmetric))));
     rig.enter(CallState::Ended(EndReason::NotConnected));
 }
 

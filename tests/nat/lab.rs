@@ -1,0 +1,131 @@
+//! Two computers, each behind a router of some kind, and an internet between them, as network namespaces: nothing of
+//! it touches the machine's own network, and all of it goes with the test.
+//!
+//! ```text
+//!   a 10.98.1.2 --- ra 10.98.10.2 ---\                /--- 10.98.20.2 rb --- 10.98.2.2 b
+//!                                     net 10.98.10.1
+//!                                         10.98.20.1   (STUN at both)
+//! ```
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+/// What a router does, in the terms of RFC 4787.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One outer port for one inner; lets in answers only. Most homes.
+    PortRestricted,
+    /// Another outer port for each partner; lets in answers only. Some mobile networks and offices.
+    Symmetric,
+    /// Only TCP goes out.
+    UdpBlocked,
+}
+
+pub const STUN: [&str; 2] = ["10.98.10.1:3478", "10.98.20.1:3478"];
+
+const PLACES: [&str; 5] = ["a", "ra", "net", "rb", "b"];
+
+pub struct Lab {
+    name: String,
+}
+
+impl Lab {
+    /// `None` where it cannot be made: not Linux's root, or no `ip` or no `nft`.
+    pub fn new(test: &str) -> Option<Self> {
+        let lab = Self { name: format!("twocan-{test}-{}", std::process::id()) };
+        let has_nft =
+            Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success());
+        if !has_nft || !PLACES.iter().all(|place| ip(&["netns", "add", &lab.namespace(place)])) {
+            return None;
+        }
+        for place in PLACES {
+            lab.write(place, "net/ipv6/conf/all/disable_ipv6", "1");
+            lab.ip(place, "link set lo up");
+        }
+        for (computer, router, net) in [("a", "ra", 1), ("b", "rb", 2)] {
+            lab.join(
+                computer,
+                "eth",
+                &format!("10.98.{net}.2/24"),
+                router,
+                "lan",
+                &format!("10.98.{net}.1/24"),
+            );
+            let (outside, inside) = (format!("10.98.{net}0.1/24"), format!("10.98.{net}0.2/24"));
+            lab.join("net", &format!("to{router}"), &outside, router, "wan", &inside);
+            lab.ip(computer, &format!("route add default via 10.98.{net}.1"));
+            lab.ip(router, &format!("route add default via 10.98.{net}0.1"));
+        }
+        for place in ["ra", "net", "rb"] {
+            lab.write(place, "net/ipv4/ip_forward", "1");
+        }
+        Some(lab)
+    }
+
+    pub fn namespace(&self, place: &str) -> String {
+        format!("{}-{place}", self.name)
+    }
+
+    /// Makes a router of this kind; its memory of earlier connections is gone with the old rules' ports.
+    pub fn route(&self, router: &str, kind: Kind) {
+        let (translate, forward) = match kind {
+            Kind::PortRestricted => ("masquerade", "accept"),
+            Kind::Symmetric => ("masquerade fully-random", "accept"),
+            Kind::UdpBlocked => ("masquerade", "meta l4proto tcp accept"),
+        };
+        // The way in drops what nobody asked for before it is remembered, as home routers do: otherwise the other
+        // side's first packet would take the port that our own mapping needs.
+        let rules = format!(
+            "table ip lab\ndelete table ip lab\ntable ip lab {{\n\
+             chain post {{ type nat hook postrouting priority srcnat; oifname \"wan\" {translate}\n }}\n\
+             chain forward {{ type filter hook forward priority filter; policy drop;\n\
+             ct state established,related accept\n iifname \"lan\" oifname \"wan\" {forward}\n }}\n\
+             chain in {{ type filter hook input priority filter; policy drop;\n\
+             iifname {{ \"lo\", \"lan\" }} accept\n ct state established,related accept\n }}\n}}\n"
+        );
+        let mut nft = self.command(router, "nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+        assert!(nft.wait().unwrap().success(), "nft");
+    }
+
+    /// A program in one of the places.
+    pub fn command(&self, place: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace(place), program]);
+        command
+    }
+
+    /// A cable between two places, with an address at each end.
+    fn join(&self, one: &str, device: &str, address: &str, other: &str, end: &str, other_address: &str) {
+        let there = self.namespace(other);
+        self.ip(one, &format!("link add {device} type veth peer name {end} netns {there}"));
+        for (place, device, address) in [(one, device, address), (other, end, other_address)] {
+            self.ip(place, &format!("addr add {address} dev {device}"));
+            self.ip(place, &format!("link set {device} up"));
+        }
+    }
+
+    fn ip(&self, place: &str, arguments: &str) {
+        let namespace = self.namespace(place);
+        let all: Vec<&str> = ["-n", &namespace].into_iter().chain(arguments.split(' ')).collect();
+        assert!(ip(&all), "ip {arguments}");
+    }
+
+    fn write(&self, place: &str, setting: &str, value: &str) {
+        let script = format!("echo {value} > /proc/sys/{setting}");
+        let Output { status, .. } = self.command(place, "sh").args(["-c", &script]).output().unwrap();
+        assert!(status.success(), "{setting}");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for place in PLACES {
+            ip(&["netns", "del", &self.namespace(place)]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> bool {
+    Command::new("ip").args(arguments).output().is_ok_and(|output| output.status.success())
+}
