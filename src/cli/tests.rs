@@ -5,8 +5,9 @@ use super::call::Lines;
 use super::session::{Output, Session, Task, Wishes};
 use super::*;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, Refusal, RemotePeer, Trouble};
+use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Refusal, RemotePeer, Trouble};
 use crate::invite::{self, Description, InviteError, Kind};
+use crate::net::NetError;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
 use crate::room::nat::{Mapping, Nat, Outlook};
@@ -118,6 +119,30 @@ fn a_call_from_invite_to_bye() {
     assert_eq!(scene.at(3_000_000).outputs(), "", "a call has no end of its own");
     assert_eq!(scene.state(CallState::Ended(EndReason::TheyHungUp)).outputs(), "say, Quit");
     assert_eq!(scene.event(Event::Gone).outputs(), "Ended");
+}
+
+#[test]
+fn the_page_prints_its_address_and_no_code() {
+    let page = |guest| {
+        let links = vec![Redacted("https://192.168.1.7:8443/x/".to_owned())];
+        Event::Page(Some(PageLink { links, guest }))
+    };
+    let mut scene = Scene::new(Task::Page(Some(8443)), Wishes::default());
+    assert_eq!(scene.outputs(), "ServePage(Some(8443))");
+    scene.session.handle_input_end(scene.now);
+    assert_eq!(scene.state(CallState::Gathering(Kind::Invite)).outputs(), "say");
+    assert_eq!(scene.event(page(PageGuest::Awaited)).outputs(), "print https://192.168.1.7:8443/x/, say");
+    assert_eq!(scene.event(own(Kind::Invite)).state(CallState::WaitingForReply).outputs(), "");
+    assert_eq!(scene.event(page(PageGuest::Looking)).outputs(), "say");
+    assert_eq!(scene.event(page(PageGuest::Joining)).outputs(), "say");
+    let since = scene.now;
+    assert_eq!(scene.state(CallState::Connecting { own: Kind::Invite, since }).outputs(), "say");
+    assert_eq!(scene.state(CallState::InCall { since }).event(Event::Page(None)).outputs(), "say");
+
+    let mut taken = Scene::new(Task::Page(None), Wishes::default());
+    taken.event(Event::Refused(Refusal::Net(NetError::Page("port 8443 cannot be used".into()))));
+    assert_eq!(taken.event(Event::Page(None)).outputs(), "ServePage(None), say, Quit");
+    assert_eq!(taken.event(Event::Gone).outputs(), "NotConnected");
 }
 
 #[test]

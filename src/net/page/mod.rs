@@ -14,6 +14,7 @@
 
 mod certificate;
 mod desk;
+mod plain;
 
 use super::address;
 use super::{NetConfig, NetError};
@@ -84,8 +85,11 @@ impl PageServer {
         folder: Option<&Path>,
         events: mpsc::Sender<PageEvent>,
     ) -> Result<Self, NetError> {
-        let addresses: Vec<IpAddr> =
+        let mut addresses: Vec<IpAddr> =
             address::listen_on(config)?.into_iter().map(|address| address.ip()).collect();
+        // The one that leads out is the one in the Wi-Fi, and not of a virtual machine.
+        let outward = outward();
+        addresses.sort_by_key(|address| Some(*address) != outward);
         let (listeners, port) = listen(&addresses, port).await?;
         let tls = tls(folder, &addresses)?;
         let token = token();
@@ -102,6 +106,15 @@ impl PageServer {
     pub fn links(&self) -> &[Redacted<String>] {
         &self.links
     }
+}
+
+/// The address that packets to the world leave from. None is sent: the system only looks up the way.
+fn outward() -> Option<IpAddr> {
+    // Reserved for examples (RFC 5737): reached by the default route, if by any.
+    const SOMEWHERE: (&str, u16) = ("192.0.2.1", 9);
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect(SOMEWHERE).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// The same port on every address, as far as it is free there.
@@ -174,6 +187,14 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, places: Arc<Semaphore>,
 }
 
 async fn serve(stream: TcpStream, tls: TlsAcceptor, desk: Arc<Desk>) {
+    match tokio::time::timeout(HANDSHAKE_LIMIT, plain::is_tls(&stream)).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let _ = tokio::time::timeout(HEADER_LIMIT, plain::send_on(stream)).await;
+            return;
+        }
+        Err(_) => return,
+    }
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await else { return };
     let answer = service_fn(move |request| {
         let desk = desk.clone();
