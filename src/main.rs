@@ -11,7 +11,8 @@ use twocan::cli;
 /// The program's own warnings, and of the libraries only what is lost: they warn of every packet that comes late.
 /// eframe calls it an error that a machine has no GPU; the window then opens through OpenGL. What speaks with the
 /// network tells addresses with its errors; what they mean for a call is told in words.
-const DEFAULT_LOG: &str = "error,twocan=warn,eframe=off,webrtc=off,rtc=off,mdns_sd=off,portmapper=off,igd_next=off,netwatch=off";
+const DEFAULT_LOG: &str =
+    "error,twocan=warn,eframe=off,webrtc=off,rtc=off,mdns_sd=off,portmapper=off,igd_next=off,netwatch=off";
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {

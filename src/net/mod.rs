@@ -13,6 +13,7 @@
 
 mod address;
 mod backoff;
+mod build;
 mod control;
 mod endpoint;
 mod intercept;

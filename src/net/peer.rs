@@ -1,6 +1,7 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+use super::build::{Handler, build, internal, settings};
 use super::keys::Keys;
 use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
@@ -9,12 +10,11 @@ use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
 use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
 use crate::frame::{EncodedAudio, EncodedFrame};
-use crate::invite::{self, Admits, Description, Identity, Kind};
+use crate::invite::{self, Admits, Description, Kind};
 use crate::ports::{Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
 use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
-use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use rtc::statistics::report::RTCStatsReportEntry;
@@ -26,12 +26,7 @@ use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy,
-    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState, RTCIceServer,
-    RTCIceTransportPolicy, RTCPeerConnectionState, RTCSessionDescription, SettingEngine,
-    SettingEngineBuilder, StatsSelector,
-};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription, StatsSelector};
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Gathering ends after this with the candidates that are there.
@@ -41,15 +36,6 @@ const OFFER_CHECKS: Duration = Duration::from_millis(50);
 /// The answering side starts long before the other person pastes; its checks open the way through a NAT, and it
 /// answers the other side's at once anyway. A guest of ours becomes slower as time passes (see `backoff`).
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
-/// Checks of a pair before it is given up: as many as webrtc's counter takes, hours.
-const CHECKS: u16 = u16::MAX - 1;
-/// Checks are the sign of life of a silent call, so they are frequent.
-const KEEPALIVE: Duration = Duration::from_millis(500);
-/// Only counts on a relayed path: the others are watched more closely (see `watch`).
-const DISCONNECTED_AFTER: Duration = Duration::from_millis(2500);
-/// A direct path is preferred if it comes up within these.
-const REFLEXIVE_WAIT: Duration = Duration::from_millis(100);
-const RELAY_WAIT: Duration = Duration::from_millis(500);
 /// Candidates pasted before the description they belong to.
 const MAX_EARLY_CANDIDATES: usize = 64;
 /// Closing takes no longer than this, even if the other side is gone.
@@ -466,10 +452,6 @@ fn written(end: &RTCIceCandidateStats, names: &[(SocketAddr, SocketAddr)]) -> St
     }
 }
 
-fn internal(error: impl std::fmt::Display) -> NetError {
-    NetError::Internal(error.to_string())
-}
-
 fn unusable(error: impl std::fmt::Display) -> NetError {
     NetError::Description(error.to_string())
 }
@@ -484,95 +466,6 @@ fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessio
         Kind::Reply => RTCSessionDescription::answer(sdp),
     }
     .map_err(unusable)
-}
-
-/// Builds the connection and starts its driver; without mDNS if the machine has no multicast.
-async fn build(
-    config: &NetConfig,
-    addresses: Vec<SocketAddr>,
-    servers: Vec<RTCIceServer>,
-    settings: impl Fn(MulticastDnsMode) -> SettingEngine,
-    keys: &Keys,
-    handler: Arc<Handler>,
-) -> Result<Arc<dyn PeerConnection>, NetError> {
-    let mut failure = None;
-    for mdns in [MulticastDnsMode::QueryOnly, MulticastDnsMode::Disabled] {
-        let policy =
-            if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-        let configuration = RTCConfigurationBuilder::new()
-            .with_ice_servers(servers.clone())
-            .with_ice_transport_policy(policy)
-            .with_bundle_policy(RTCBundlePolicy::MaxBundle)
-            .with_certificates(vec![keys.certificate.clone()])
-            .build();
-        let built = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
-            .with_media_engine(media::media_engine()?)
-            .with_setting_engine(settings(mdns))
-            .with_interceptor_registry(intercept::registry(&handler.monitor))
-            .with_handler(handler.clone())
-            .with_runtime(handler.runtime.clone())
-            .with_udp_addrs(addresses.clone())
-            .with_data_channel_send_buffer_limit(control::SEND_BUFFER)
-            .build()
-            .await;
-        match built {
-            Ok(connection) => return Ok(Arc::new(connection)),
-            Err(error) => {
-                tracing::info!(%error, ?mdns, "the connection could not be built");
-                failure = Some(error);
-            }
-        }
-    }
-    Err(failure.map_or(NetError::NoNetwork, internal))
-}
-
-fn settings(mdns: MulticastDnsMode, checks: Duration, identity: &Identity) -> SettingEngine {
-    SettingEngineBuilder::new()
-        .with_ice_credentials(identity.ufrag.clone(), identity.password.0.clone())
-        .with_multicast_dns_mode(mdns)
-        .with_ice_connection_attempts(Some(checks), Some(CHECKS))
-        // Never failed: the other person may take an hour to paste, or come back from a tunnel.
-        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(Duration::ZERO), Some(KEEPALIVE))
-        .with_host_acceptance_min_wait(Some(Duration::ZERO))
-        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
-        .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
-        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
-        .build()
-}
-
-/// webrtc's callbacks. They run inside its driver, so they only leave a note.
-struct Handler {
-    gathered: cell::Sender<bool>,
-    monitor: Arc<Monitor>,
-    runtime: Arc<DriverRuntime>,
-}
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete {
-            self.gathered.send_replace(true);
-        }
-    }
-
-    async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
-        self.runtime.nudge();
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.runtime.nudge();
-        let link = match state {
-            RTCPeerConnectionState::Connected => Link::Connected,
-            RTCPeerConnectionState::Disconnected => Link::Interrupted,
-            RTCPeerConnectionState::Failed => Link::Failed,
-            RTCPeerConnectionState::Closed => Link::Closed,
-            RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting => Link::Connecting,
-            // States of later versions.
-            _ => return,
-        };
-        self.monitor.set_link(Instant::now(), link);
-    }
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.
