@@ -167,6 +167,8 @@ fn codes_with_a_passphrase_make_a_call_for_who_knows_it() {
     let invite = ann.code();
     assert!(invite.is_sealed() && invite.candidates.is_empty() && invite.full == invite.text);
     println!("{} characters, {} with a passphrase", plain.text.0.len(), invite.text.0.len());
+    ann.paste(&invite.text.0);
+    assert_eq!(ann.refusal(), Refusal::Invite(InviteError::OwnCode(Kind::Invite)));
     bo.paste(&invite.text.0);
     assert!(matches!(bo.refusal(), Refusal::Invite(InviteError::NeedsPassphrase(_))));
     bo.engine.send(passphrase("rosebed"));
@@ -176,8 +178,6 @@ fn codes_with_a_passphrase_make_a_call_for_who_knows_it() {
     bo.paste(&invite.text.0);
     let reply = bo.code();
     assert!(reply.is_sealed() && reply.kind == Kind::Reply);
-    ann.paste(&invite.text.0);
-    assert_eq!(ann.refusal(), Refusal::Invite(InviteError::OwnCode(Kind::Invite)));
     ann.paste(&reply.text.0);
     ann.state("connected");
     bo.state("connected");

@@ -83,7 +83,7 @@ fn the_second_window_joins_by_what_its_camera_sees() {
     let Some(desktop) = Desktop::start(Scratch::new("window-qr")) else { return };
     let mut ann = desktop.open("Ann", ARGUMENTS, 0);
     ann.click("Start a call");
-    let invite = wait_for_code(&desktop, "");
+    wait_for_code(&desktop, "");
     ann.click("Show as QR");
     let code = ann.wait_for("the QR code", |item| item.name == "Your code as a QR code");
     let film = scratch.join("screen.y4m");
@@ -103,9 +103,7 @@ fn the_second_window_joins_by_what_its_camera_sees() {
     let mut bob = desktop.open("Bob", &arguments, 980);
     bob.click("Join a call");
     bob.click("Scan a code with the camera");
-    let reply = wait_for_code(&desktop, &invite);
-    assert_ne!(reply, invite);
-    ann.click("Paste");
+    // Nothing is pasted: the invite's own port hears the guest.
     ann.wait_for("Bob's picture", |item| item.name == "Picture of Bob");
     bob.wait_for("Ann's picture", |item| item.name == "Picture of Ann");
     ann.click("Hang up");

@@ -141,10 +141,9 @@ fn a_code_is_shown_as_qr_and_one_is_read_from_the_camera() {
     assert_eq!(heard, [format!("join {invite}")]);
     assert!(!rig.shows("Stop scanning"), "it ends with what it found");
 
-    rig.enter(CallState::Gathering(Kind::Reply));
-    rig.say(Event::Code(Box::new(compact_code(Kind::Reply))));
-    let since = rig.now();
-    rig.enter(CallState::Connecting { own: Kind::Reply, since });
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Code(Box::new(compact_code(Kind::Invite))));
+    rig.enter(CallState::WaitingForReply);
     rig.click("Show as QR");
     assert!(rig.shows("Your code as a QR code"));
     // What the window shows is what a camera reads.
@@ -154,7 +153,7 @@ fn a_code_is_shown_as_qr_and_one_is_read_from_the_camera() {
     for (at, luma) in (0_u32..).zip(seen.planes_mut().0) {
         *luma = shown.get_pixel(at % width, at / width).0[1];
     }
-    assert_eq!(crate::ui::qr::read(&seen), Some(compact_code(Kind::Reply).text.0));
+    assert_eq!(crate::ui::qr::read(&seen), Some(invite));
     rig.key(Key::Escape);
     assert!(!rig.shows("Your code as a QR code") && rig.shows("Show as QR"));
 }
