@@ -63,6 +63,9 @@ command:pulseaudio          pulseaudio           pulseaudio                 puls
 command:pactl               pulseaudio-utils     pulseaudio-utils           libpulse          -
 command:espeak-ng           espeak-ng            espeak-ng                  espeak-ng         -
 command:ip                  iproute2             iproute                    iproute2          -
+command:nft                 nftables             nftables                   nftables          -
+command:turnserver          coturn               coturn                     coturn            coturn
+command:miniupnpd           miniupnpd-nftables   -                          -                 -
 command:dbus-run-session    dbus                 dbus-daemon                dbus              -
 command:gdbus               libglib2.0-bin       glib2                      glib2             -
 accessibility               at-spi2-core         at-spi2-core               at-spi2-core      -
