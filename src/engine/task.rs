@@ -1,6 +1,7 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
 
+mod apply;
 mod door;
 mod fresh;
 mod nearby;
@@ -15,14 +16,14 @@ use super::peer::{RemoteEnd, accept, own_code};
 use super::{Command, EngineSetup, Event, Refusal};
 use crate::device::{self, DeviceKind};
 use crate::invite::{self, Description, Kind, Pasted};
-use crate::net::{Endpoint, Link, NetError, NetEvent, Peer, PortMapping};
+use crate::net::{Endpoint, Link, NetError, NetEvent, Peer};
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
 use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::message::Message;
 use crate::settings::Settings;
 use crate::stats::PeerStats;
-use crate::units::{Bitrate, Resolution};
+use crate::units::Resolution;
 use fresh::{Fresh, next_of};
 use nearby::Neighbours;
 use network::Network;
@@ -584,52 +585,6 @@ impl Task {
                 self.say(&self.mute());
             }
             _ => {}
-        }
-    }
-
-    /// Takes over what has changed; what the command line set stays unless the user changes it in the window.
-    fn apply(&mut self, new: Settings) {
-        let old = std::mem::replace(&mut self.settings, new);
-        let new = &self.settings;
-        if new.camera != old.camera {
-            self.media.set_camera(new.camera_choice());
-        }
-        if new.microphone != old.microphone {
-            self.media.set_microphone(new.microphone_choice());
-        }
-        if new.speaker != old.speaker {
-            self.media.set_speaker(new.speaker_choice());
-        }
-        if (new.width, new.height, new.fps) != (old.width, old.height, old.fps) {
-            self.media.set_picture(device::PictureRequest {
-                resolution: Resolution::new(new.width, new.height),
-                fps: new.fps,
-            });
-        }
-        self.call.set_asks(new.ask_first);
-        self.media.set_noise_suppression(new.noise_suppression);
-        self.media.set_automatic_gain(new.automatic_gain);
-        if new.ice_servers != old.ice_servers {
-            self.net.ice_servers = new.ice_servers.clone();
-            self.network.follow(&self.net);
-        }
-        if new.hide_addresses != old.hide_addresses {
-            self.net.hide_addresses = new.hide_addresses;
-        }
-        if new.port_mapping != old.port_mapping {
-            self.net.port_mapping = if new.port_mapping { PortMapping::on() } else { PortMapping::default() };
-            self.net.port_mapping.prepare();
-        }
-        if new.max_kbps != old.max_kbps {
-            self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));
-        }
-        if new.ask_first != old.ask_first && !self.call.state().in_call() {
-            self.shut_the_door();
-        }
-        if self.settings.name != old.name {
-            let hello = self.hello();
-            self.say(&hello);
-            self.announce_again();
         }
     }
 }
