@@ -50,7 +50,7 @@ opengl                      libgl1-mesa-dri      mesa-dri-drivers           mesa
 TABLE
 }
 
-# What the tests drive the program with: screens, hands, a browser, sound.
+# What the tests drive the program with: screens, hands, a browser, sound, routers and relays.
 test_needs() {
     cat <<'TABLE'
 command:Xvfb                xvfb                 xorg-x11-server-Xvfb       xorg-server-xvfb  -
@@ -63,9 +63,9 @@ command:pulseaudio          pulseaudio           pulseaudio                 puls
 command:pactl               pulseaudio-utils     pulseaudio-utils           libpulse          -
 command:espeak-ng           espeak-ng            espeak-ng                  espeak-ng         -
 command:ip                  iproute2             iproute                    iproute2          -
-command:nft                 nftables             nftables                   nftables          -
-command:turnserver          coturn               coturn                     coturn            coturn
-command:miniupnpd           miniupnpd-nftables   -                          -                 -
+sbin:nft                    nftables             nftables                   nftables          -
+command:turnserver          coturn               coturn                     coturn            -
+sbin:miniupnpd              miniupnpd-nftables   miniupnpd                  -                 -
 command:dbus-run-session    dbus                 dbus-daemon                dbus              -
 command:gdbus               libglib2.0-bin       glib2                      glib2             -
 accessibility               at-spi2-core         at-spi2-core               at-spi2-core      -
@@ -81,6 +81,8 @@ any() { for candidate; do [ -e "$candidate" ] && return; done; return 1; }
 present() {
     case $1 in
         command:*) have "${1#*:}" ;;
+        # Not everybody's PATH leads there.
+        sbin:*) have "${1#*:}" || any "/usr/sbin/${1#*:}" "/sbin/${1#*:}" ;;
         module:*) pkg-config --exists "${1#*:}" 2>/dev/null ;;
         library:*) ldconfig -p 2>/dev/null | grep -qF "${1#*:} " ;;
         compiler) have cc && have c++ ;;

@@ -32,11 +32,13 @@ const MAX_REMOTES: usize = 128;
 /// Requests whose answers are waited for. More than any connection sends in the seconds an answer may take.
 const MAX_ASKED: usize = 1024;
 /// Datagrams read with one call, where the system can.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 /// The largest datagram, and what the system may join into one.
 const BUFFER: usize = 64 * 1024;
-/// Bytes of a flood that are read before other tasks have their turn.
-const TURN: usize = 8;
+/// So many datagrams in a row that belong to nobody are a flood. As long as it lasts, reading rests between two
+/// batches: the price of a flood is in waking up. What comes in meanwhile waits in the system's buffer.
+const FLOOD: usize = 64;
+const REST: Duration = Duration::from_millis(3);
 /// A socket that cannot be read, since its address is away, is tried again after this.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -223,12 +225,13 @@ impl State {
         Ok(())
     }
 
-    /// Sorts what came in with one read.
-    fn sort(&mut self, now: Instant, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) {
+    /// Sorts what came in with one read, from one address; gives whether any of it belongs to somebody.
+    fn sort(&mut self, now: Instant, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) -> bool {
         let mut run: Option<(DoorId, usize)> = None;
-        let mut end = 0;
+        let (mut end, mut of_use) = (0, false);
         for datagram in bytes.chunks(stride.max(1)) {
             let line = self.owner(now, port, from, datagram);
+            of_use |= line.is_some();
             if let Some((id, start)) = run
                 && line != Some(id)
             {
@@ -243,6 +246,7 @@ impl State {
         if let Some((id, start)) = run {
             self.deliver(id, port, from, stride, &bytes[start..end]);
         }
+        of_use
     }
 
     fn owner(&mut self, now: Instant, port: PortId, from: SocketAddr, datagram: &[u8]) -> Option<DoorId> {
@@ -343,7 +347,7 @@ impl State {
 async fn read(shared: Weak<Shared>, port: PortId, io: Arc<dyn AsyncUdpSocket>) {
     // Pages that nothing is written to take no memory.
     let mut buffers = vec![vec![0; BUFFER]; BATCH];
-    let mut turn = 0;
+    let mut strangers = 0;
     loop {
         let mut metas = [RecvMeta::default(); BATCH];
         let received = std::future::poll_fn(|context| {
@@ -355,17 +359,20 @@ async fn read(shared: Weak<Shared>, port: PortId, io: Arc<dyn AsyncUdpSocket>) {
         match received {
             Ok(count) => {
                 let now = Instant::now();
-                let mut state = shared.state();
-                for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
-                    state.sort(now, port, meta.addr, meta.stride, &buffer[..meta.len.min(BUFFER)]);
+                {
+                    let mut state = shared.state();
+                    for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
+                        let bytes = &buffer[..meta.len.min(BUFFER)];
+                        let of_use = state.sort(now, port, meta.addr, meta.stride, bytes);
+                        strangers = if of_use { 0 } else { strangers + 1 };
+                    }
+                }
+                if strangers >= FLOOD && count < BATCH {
+                    tokio::time::sleep(REST).await;
                 }
             }
             Err(error) if super::sockets::is_passing(&error) => {}
             Err(_) => tokio::time::sleep(AGAIN).await,
-        }
-        turn += 1;
-        if turn % TURN == 0 {
-            tokio::task::yield_now().await;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! when it runs. All of it is bounded in time and keeps nobody waiting.
 
 use super::stun::{Answer, From, TransactionId, binding_request, binding_request_from, read_answer};
-use super::{NetConfig, address};
+use super::{NetConfig, ServerUrl, Transport, address};
 use crate::room::nat::{Elsewhere, Observations, Outlook, Seen, filtering, judge};
 use crate::settings::IceServer;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Google runs the same service at these too; one place alone cannot tell the kind of a NAT.
-const GOOGLE_OTHERS: [&str; 2] = ["stun1.l.google.com:19302", "stun.l.google.com:19305"];
+const GOOGLE_OTHERS: [&str; 2] = ["stun:stun1.l.google.com:19302", "stun:stun.l.google.com:19305"];
 /// Server addresses asked, of each family; two tell, the others make up for those that do not answer.
 const MAX_ASKED: usize = 6;
 /// How long name servers may take.
@@ -34,8 +34,6 @@ pub const EXAMINE_LIMIT: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_secs(3);
 /// A network that has just come up is not ready at once.
 const SETTLE: Duration = Duration::from_secs(1);
-const STUN_PORT: u16 = 3478;
-const TLS_PORT: u16 = 5349;
 /// The port that networks which let nearly nothing out still let out.
 const HTTPS_PORT: u16 = 443;
 const MAX_DATAGRAM: usize = 1500;
@@ -52,57 +50,15 @@ pub struct Report {
     pub stun_servers: Vec<(String, bool)>,
 }
 
-/// How a server is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    Udp,
-    Tcp,
-    Tls,
-}
-
-/// Where a server's URL points to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub host: String,
-    pub port: u16,
-    pub transport: Transport,
-}
-
 /// Whether the URL is that of a relay.
 pub fn is_turn(url: &str) -> bool {
     url.trim_start().to_ascii_lowercase().starts_with("turn")
 }
 
-impl Place {
-    /// `None`: it names no host.
-    pub fn of(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.trim().split_once(':')?;
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let transport = match query.strip_prefix("transport=") {
-            _ if scheme.ends_with(['s', 'S']) => Transport::Tls,
-            Some("tls") => Transport::Tls,
-            Some("tcp") => Transport::Tcp,
-            _ => Transport::Udp,
-        };
-        let (host, port) = match place.strip_prefix('[').and_then(|place| place.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
-            None => match place.rsplit_once(':') {
-                // More than one colon without brackets: an IPv6 address without a port.
-                Some((host, _)) if host.contains(':') => (place, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (place, None),
-            },
-        };
-        let default = if transport == Transport::Tls { TLS_PORT } else { STUN_PORT };
-        let port = port.map_or(Some(default), |port| port.parse().ok())?;
-        (!host.is_empty()).then(|| Self { host: host.into(), port, transport })
-    }
-
-    /// Its addresses; empty if the name is not found in time.
-    pub async fn resolve(&self) -> Vec<SocketAddr> {
-        let found = timeout(RESOLVE, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
-        found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default()
-    }
+/// The addresses of a server; empty if its name is not found in time.
+pub(super) async fn resolve(server: &ServerUrl) -> Vec<SocketAddr> {
+    let found = timeout(RESOLVE, tokio::net::lookup_host((server.host.as_str(), server.port))).await;
+    found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default()
 }
 
 /// One address of a server, and what it answered.
@@ -198,19 +154,19 @@ async fn present(config: &NetConfig) -> Vec<IpAddr> {
 
 /// Whom to ask, over IPv4 and over IPv6.
 async fn questions(servers: &[IceServer]) -> (Vec<Question>, Vec<Question>) {
-    let mut places: Vec<(&str, Place)> = Vec::new();
+    let mut places: Vec<(&str, ServerUrl)> = Vec::new();
     for server in servers {
-        places.extend(Place::of(&server.url).map(|place| (server.url.as_str(), place)));
+        places.extend(ServerUrl::parse(&server.url).map(|place| (server.url.as_str(), place)));
     }
     if servers.iter().any(|server| server.url == IceServer::GOOGLE_STUN) {
-        let others = GOOGLE_OTHERS.iter().filter_map(|place| Place::of(&format!("stun:{place}")));
+        let others = GOOGLE_OTHERS.iter().filter_map(|url| ServerUrl::parse(url).ok());
         places.extend(others.map(|place| (IceServer::GOOGLE_STUN, place)));
     }
     places.retain(|(_, place)| place.transport == Transport::Udp);
     let mut lookups = tokio::task::JoinSet::new();
     for (at, (url, place)) in places.into_iter().enumerate() {
         let url = url.to_owned();
-        lookups.spawn(async move { (at, url, place.resolve().await) });
+        lookups.spawn(async move { (at, url, resolve(&place).await) });
     }
     let mut found = lookups.join_all().await;
     found.sort_by_key(|(at, ..)| *at);
@@ -321,9 +277,9 @@ async fn elsewhere(from: IpAddr, server: SocketAddr, other: SocketAddr) -> Elsew
 /// Whether anything there takes a TCP connection: then it is UDP that is blocked, not the internet that is gone.
 async fn answers_over_tcp(servers: &[IceServer]) -> bool {
     let mut tries = tokio::task::JoinSet::new();
-    for place in servers.iter().filter_map(|server| Place::of(&server.url)).take(MAX_ASKED) {
+    for place in servers.iter().filter_map(|server| ServerUrl::parse(&server.url).ok()).take(MAX_ASKED) {
         tries.spawn(async move {
-            let addresses = place.resolve().await;
+            let addresses = resolve(&place).await;
             let Some(first) = addresses.first() else { return false };
             let ports = [place.port, HTTPS_PORT].map(|port| SocketAddr::new(first.ip(), port));
             let connect = |to| timeout(ANSWER, TcpStream::connect(to));
@@ -404,26 +360,6 @@ mod tests {
         if deaf.is_ok() {
             let report = examined(&[url(listener.local_addr().unwrap())]).await;
             assert_eq!(report.outlook.nat, Nat::UdpBlocked);
-        }
-    }
-
-    #[test]
-    fn the_place_of_a_server_is_read_from_its_url() {
-        let place = |host: &str, port, transport| Some(Place { host: host.into(), port, transport });
-        for (url, expected) in [
-            ("stun:example.org", place("example.org", 3478, Transport::Udp)),
-            ("stun:example.org:19302", place("example.org", 19302, Transport::Udp)),
-            ("turn:example.org:3479?transport=udp", place("example.org", 3479, Transport::Udp)),
-            ("turn:[2001:db8::1]?transport=tcp", place("2001:db8::1", 3478, Transport::Tcp)),
-            ("turn:[2001:db8::1]:99", place("2001:db8::1", 99, Transport::Udp)),
-            ("stun:2001:db8::1", place("2001:db8::1", 3478, Transport::Udp)),
-            ("turn:example.org?transport=tls", place("example.org", 5349, Transport::Tls)),
-            ("turns:example.org:443?transport=tcp", place("example.org", 443, Transport::Tls)),
-            ("stun:", None),
-            ("stun:example.org:x", None),
-            ("", None),
-        ] {
-            assert_eq!(Place::of(url), expected, "{url}");
         }
     }
 }

@@ -2,8 +2,10 @@
 //! take the user name and the password (RFC 8656, 7; long-term credentials of RFC 8489, 9.2)? For `twocan doctor`, and
 //! for a call whose code came out without a relayed address.
 
-use super::nat::{EXAMINE_LIMIT, Place, Transport, transaction};
+use super::nat::{EXAMINE_LIMIT, resolve, transaction};
 use super::stun::{attributes, u16_at};
+use super::turn_stream::{Stream, StreamServer, Trouble, dial};
+use super::{ServerUrl, Transport};
 use crate::room::diagnosis::Relay;
 use crate::settings::IceServer;
 use rtc::stun::attributes::{
@@ -16,7 +18,7 @@ use rtc::stun::message::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// A request goes out again after this, over UDP.
@@ -39,8 +41,6 @@ pub struct Tried {
     pub relay: Relay,
     /// The error that it named.
     pub code: Option<u16>,
-    /// It answers, but over TLS nothing more is tried.
-    pub only_reached: bool,
 }
 
 /// One answer to an Allocate request.
@@ -58,14 +58,12 @@ pub async fn try_relay(server: &IceServer) -> Tried {
 
 async fn try_slowly(server: &IceServer) -> Tried {
     let silent = Tried { relay: Relay::NoAnswer, ..Tried::default() };
-    let Some(place) = Place::of(&server.url) else { return silent };
-    let Some(to) = place.resolve().await.first().copied() else { return silent };
-    if place.transport == Transport::Tls {
-        let reached = matches!(timeout(ANSWER, TcpStream::connect(to)).await, Ok(Ok(_)));
-        let relay = if reached { Relay::Works } else { Relay::NoAnswer };
-        return Tried { relay, only_reached: reached, ..silent };
-    }
-    let Some(mut line) = Line::open(to, place.transport).await else { return silent };
+    let Ok(place) = ServerUrl::parse(&server.url) else { return silent };
+    let addresses = resolve(&place).await;
+    let mut line = match Line::open(place, addresses).await {
+        Ok(line) => line,
+        Err(relay) => return Tried { relay, code: None },
+    };
     let Some(first) = line.ask(&allocate(None)).await else { return silent };
     let mut answer = first;
     // Asked without credentials first, for realm and nonce; a nonce may be stale once more.
@@ -156,26 +154,32 @@ fn read(datagram: &[u8], id: &[u8]) -> Option<Answer> {
 /// The way to the server.
 enum Line {
     Udp(UdpSocket),
-    Tcp(TcpStream),
+    Stream(Box<dyn Stream>),
 }
 
 impl Line {
-    async fn open(to: SocketAddr, transport: Transport) -> Option<Self> {
-        if transport == Transport::Udp {
+    async fn open(server: ServerUrl, addresses: Vec<SocketAddr>) -> Result<Self, Relay> {
+        if server.transport == Transport::Udp {
+            let to = *addresses.first().ok_or(Relay::NoAnswer)?;
             let any: IpAddr =
                 if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            let socket = UdpSocket::bind((any, 0)).await.ok()?;
-            socket.connect(to).await.ok()?;
-            return Some(Self::Udp(socket));
+            let socket = UdpSocket::bind((any, 0)).await.map_err(|_| Relay::NoAnswer)?;
+            socket.connect(to).await.map_err(|_| Relay::NoAnswer)?;
+            return Ok(Self::Udp(socket));
         }
-        Some(Self::Tcp(timeout(ANSWER, TcpStream::connect(to)).await.ok()?.ok()?))
+        let tls = server.transport == Transport::Tls;
+        match dial(&StreamServer { host: server.host, addresses, tls, bind: Vec::new() }).await {
+            Ok(stream) => Ok(Self::Stream(stream)),
+            Err(Trouble::Certificate) => Err(Relay::Untrusted),
+            Err(_) => Err(Relay::NoAnswer),
+        }
     }
 
     async fn send(&mut self, request: &[u8]) {
         match self {
             // A datagram that finds no way is repeated; a connection that broke gives no answer.
             Self::Udp(socket) => drop(socket.send(request).await),
-            Self::Tcp(stream) => drop(stream.write_all(request).await),
+            Self::Stream(stream) => drop(stream.write_all(request).await),
         }
     }
 
@@ -215,7 +219,7 @@ impl Line {
                 datagram.truncate(length);
                 Some(datagram)
             }
-            Self::Tcp(stream) => {
+            Self::Stream(stream) => {
                 let mut message = vec![0; HEADER];
                 stream.read_exact(&mut message).await.ok()?;
                 let length = usize::from(u16_at(&message, 2)?);
@@ -266,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn a_relay_is_asked_with_the_credentials() {
         let (strict, full) = (relay(1).await, relay(86).await);
-        let tried_with = |relay, code| Tried { relay, code, only_reached: false };
+        let tried_with = |relay, code| Tried { relay, code };
         assert_eq!(tried(&strict, "lab").await, tried_with(Relay::Works, None));
         assert_eq!(tried(&strict, "eve").await, tried_with(Relay::Refused, Some(401)));
         // 486: it gives this user no more addresses. No matter of the password.

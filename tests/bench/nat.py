@@ -6,7 +6,7 @@ where nothing connects. Prints one JSON line a call, keeps the newest of each in
     tests/bench/nat.py --way direct --pair symmetric,fullcone         some of it; the other cells stay
     tests/bench/nat.py --list
 
-Needs root (network namespaces), Linux, nftables, conntrack, coturn. TWOCAN_NET names the folder of the NAT laboratory (default
+Needs root (network namespaces), Linux, nftables, conntrack, coturn, openssl. TWOCAN_NET names the folder of the NAT laboratory (default
 ../shared/tools/net, its nat.sh). TWOCAN names the program (default target/release/twocan).
 
 Two `twocan` processes in the terminal, each behind its own router; this script is the messenger between them. The clock starts
@@ -71,7 +71,7 @@ class Side:
 
     def __init__(self, lab, where, words, log):
         command = [*PREFERRED, "ip", "netns", "exec", f"{lab.name}-{where}", Lab.program, *words, *MEDIA, "--stats", "-"]
-        certificate = f"/run/netlab/{lab.name}/turn.pem"
+        certificate = f"/run/netlab/{lab.name}/ca.pem"
         environment = {**os.environ, "TWOCAN_CONFIG": str(log.parent / "none.json"), "SSL_CERT_FILE": certificate}
         pipe = subprocess.PIPE
         self.child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
@@ -149,7 +149,7 @@ class Lab:
         self.is_up = False
 
     def nat(self, *words):
-        done = subprocess.run([NET / "nat.sh", *words], env={**os.environ, "LAB": self.name}, capture_output=True, text=True)
+        done = subprocess.run([NET / "nat.sh", *words], env={**os.environ, "LAB": self.name, "COTURN": "0"}, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"nat.sh {' '.join(words)}: {done.stdout} {done.stderr}")
 
@@ -162,6 +162,17 @@ class Lab:
             self.nat("up", a, b, "-e", "set a>srv delay=10", "-e", "set srv>a delay=10", "-e", "set b>srv delay=10",
                      "-e", "set srv>b delay=10", "-e", "set a<>b delay=15")
             self.is_up = True
+            self.certify()
+            self.nat("coturn", "start")
+
+    def certify(self):
+        """A certificate of an authority of our own: nobody trusts one that signed itself."""
+        here = pathlib.Path("/run/netlab") / self.name
+        (here / "turn.ext").write_text("basicConstraints=CA:FALSE\nsubjectAltName=DNS:turn.lab.test,IP:10.77.0.2\n")
+        key = "-newkey rsa:2048 -nodes"
+        for command in (f"req -x509 {key} -days 30 -subj /CN=lab -keyout ca.key -out ca.pem", f"req {key} -subj /CN=turn.lab.test -keyout turn.key -out turn.csr",
+                        "x509 -req -in turn.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile turn.ext -out turn.pem"):
+            subprocess.run(["openssl", *command.split()], cwd=here, check=True, capture_output=True)
 
     def down(self):
         if self.is_up:
@@ -281,8 +292,14 @@ def main():
             lab.down()
 
     with concurrent.futures.ThreadPoolExecutor(given.labs) as pool:
-        for done in [pool.submit(worker, number) for number in range(given.labs)]:
-            done.result()
+        workers = [pool.submit(worker, number) for number in range(given.labs)]
+        try:
+            for done in workers:
+                done.result()
+        finally:
+            # Ended from outside, it ends after the calls that are under way.
+            while not work.empty():
+                work.get_nowait()
     bad = [line for line in lines if not line["as_expected"]]
     print(f"{len(lines) - len(bad)} of {len(lines)} as expected", file=sys.stderr)
     if not given.no_results:

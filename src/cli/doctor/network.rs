@@ -53,9 +53,9 @@ pub struct Relay {
 pub enum RelayState {
     /// It took user name and password and gave an address.
     Works,
-    /// It takes connections; over TLS nothing more is tried.
-    Reached,
     Refused,
+    /// Its certificate is not one that this computer trusts.
+    Untrusted,
     /// It answers, but gives no address.
     Unwilling,
     NoAnswer,
@@ -107,14 +107,14 @@ pub fn examine(config: &NetConfig) -> Network {
 }
 
 async fn tried(server: &IceServer) -> Relay {
-    let Tried { relay, code, only_reached } = relay::try_relay(server).await;
+    let Tried { relay, code } = relay::try_relay(server).await;
     let state = match relay {
-        diagnosis::Relay::Works if only_reached => RelayState::Reached,
         diagnosis::Relay::Works => RelayState::Works,
         diagnosis::Relay::Refused => RelayState::Refused,
+        diagnosis::Relay::Untrusted => RelayState::Untrusted,
         diagnosis::Relay::NoAnswer | diagnosis::Relay::NotSet if code.is_some() => RelayState::Unwilling,
         diagnosis::Relay::NoAnswer | diagnosis::Relay::NotSet => RelayState::NoAnswer,
     };
-    let answers = matches!(state, RelayState::Works | RelayState::Reached);
+    let answers = state == RelayState::Works;
     Relay { url: server.url.clone(), answers, state, code }
 }

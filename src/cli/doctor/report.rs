@@ -148,9 +148,11 @@ fn relay(server: &Relay) -> String {
     let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
     match state {
         RelayState::Works => format!("ok: {url} took user name and password and gave an address"),
-        RelayState::Reached => format!("ok: {url} takes connections; user name and password were not tried"),
         RelayState::Refused => format!("REFUSED: {url} did not take user name and password{code}"),
         RelayState::Unwilling => format!("FAILS: {url} answers but gives no address{code}"),
+        RelayState::Untrusted => {
+            format!("FAILS: the certificate of {url} is not one that this computer trusts")
+        }
         RelayState::NoAnswer => format!("NO ANSWER: {url}"),
     }
 }

@@ -17,8 +17,7 @@
 mod dial;
 mod frame;
 
-pub(super) use dial::Trouble;
-use dial::{Stream, dial};
+pub(super) use dial::{Stream, Trouble, dial};
 use frame::Transaction;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};

@@ -33,8 +33,10 @@ const SCENES: &[(&str, Scene)] = &[
     ("invite-details", invite_details),
     ("phone", phone),
     ("join", join),
-    ("reply", reply),
+    ("reaching", reply),
+    ("reply", reply_needed),
     ("reply-stuck", reply_stuck),
+    ("asked", asked),
     ("call", call),
     ("call-details", call_details),
     ("call-no-picture", call_no_picture),
@@ -105,7 +107,7 @@ fn why(step: Step) -> Diagnosis {
 }
 
 fn reply_stuck(rig: &mut Rig) {
-    reply(rig);
+    reply_needed(rig);
     rig.say(Event::Trouble(Trouble::Stuck(why(Step::OneWay))));
 }
 
@@ -174,6 +176,18 @@ fn reply(rig: &mut Rig) {
     rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Reply, 2))));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
+}
+
+fn reply_needed(rig: &mut Rig) {
+    reply(rig);
+    rig.wait(crate::ui::screens::exchange::REPLY_AFTER);
+}
+
+fn asked(rig: &mut Rig) {
+    invite(rig);
+    let since = rig.now();
+    rig.enter(CallState::Lobby { own: Kind::Invite, since });
+    rig.say(Event::Remote(crate::engine::RemotePeer { name: "Eileen".into(), ..Default::default() }));
 }
 
 fn call(rig: &mut Rig) {
