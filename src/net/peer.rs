@@ -1,6 +1,8 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+mod pair;
+
 use super::build::{Handler, build, internal, settings};
 use super::keys::Keys;
 use super::mapping::Lease;
@@ -13,12 +15,9 @@ use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
 use crate::ports::{Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
-use crate::stats::PeerStats;
 use crate::units::{MediaKind, Redacted};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
-use rtc::statistics::report::RTCStatsReportEntry;
-use rtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription, StatsSelector};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Gathering ends after this with the candidates that are there.
@@ -191,54 +190,6 @@ impl Peer {
     /// Asks the other side for a keyframe (PLI).
     pub fn request_keyframe(&self) {
         self.keyframe.notify_one();
-    }
-
-    /// Fills in what the transport knows.
-    pub async fn stats(&self, into: &mut PeerStats) {
-        self.monitor.fill(into);
-        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
-        let selected = report.iter().find_map(|entry| match entry {
-            RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => Some(pair),
-            _ => None,
-        });
-        let Some(pair) = selected else { return };
-        let (mut local, mut remote) = (String::new(), String::new());
-        let from = self.runtime.remote();
-        for entry in report.iter() {
-            match entry {
-                RTCStatsReportEntry::LocalCandidate(end)
-                    if end.stats.id.ends_with(&pair.local_candidate_id) =>
-                {
-                    local = written(end, &self.runtime.names());
-                }
-                RTCStatsReportEntry::RemoteCandidate(end) if from == socket_of(end) => {
-                    remote = written(end, &[])
-                }
-                _ => {}
-            }
-        }
-        if let Some(from) = from.filter(|_| remote.is_empty()) {
-            // Candidates that came within the description are not in the statistics; an address that is in
-            // neither is a NAT's.
-            let description = self.connection.remote_description().await;
-            let kind = description.and_then(|description| sdp::kind_of(&description.sdp, from));
-            remote = format!("{} {from} udp", kind.as_deref().unwrap_or("prflx"));
-        }
-        if from.is_none() && remote.is_empty() {
-            // Over a relay nothing comes from the other side itself; sure is only what has no alternative.
-            let description = self.connection.remote_description().await;
-            let only = description.and_then(|description| sdp::only_candidate(&description.sdp));
-            remote = only.map(|(address, kind)| format!("{kind} {address} udp")).unwrap_or_default();
-        }
-        if let Some((from, to)) = self.runtime.sockets.moved_to() {
-            // webrtc does not know of it.
-            (local, remote) = (format!("host {from} udp"), format!("prflx {to} udp"));
-        }
-        into.candidate_pair.local = local;
-        into.candidate_pair.remote = remote;
-        if into.candidate_pair.current_round_trip_time == 0.0 {
-            into.candidate_pair.current_round_trip_time = pair.current_round_trip_time;
-        }
     }
 
     /// What the other side's code says of the ways to it, and what has passed so far.
@@ -435,20 +386,6 @@ impl Peer {
             self.add_line(candidate).await?;
         }
         Ok(())
-    }
-}
-
-fn socket_of(end: &RTCIceCandidateStats) -> Option<SocketAddr> {
-    Some(SocketAddr::new(end.address.as_deref()?.parse().ok()?, end.port))
-}
-
-/// `host 127.0.0.1:5000 udp`
-fn written(end: &RTCIceCandidateStats, names: &[(SocketAddr, SocketAddr)]) -> String {
-    let (kind, protocol) = (end.candidate_type, end.protocol.to_ascii_lowercase());
-    let real = |name| names.iter().find(|(called, _)| *called == name).map_or(name, |(_, real)| *real);
-    match socket_of(end).map(real) {
-        Some(socket) => format!("{kind} {socket} {protocol}"),
-        None => format!("{kind} {}:{} {protocol}", end.address.as_deref().unwrap_or("?"), end.port),
     }
 }
 
