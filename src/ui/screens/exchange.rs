@@ -63,7 +63,7 @@ fn words(stage: Stage) -> (&'static str, &'static str) {
         Stage::Making(Kind::Reply) => ("Join a call", "The invite is right. Calling…"),
         Stage::WantsReply => (
             "Start a call",
-            "Send the invite in any chat. The call starts by itself, or when you paste a reply.",
+            "Send the invite in any chat. The call starts by itself, or with their reply.",
         ),
         Stage::Connecting => ("Start a call", "They are here. Connecting…"),
         Stage::Calling => ("Join a call", "Calling… Most often nothing more is needed."),
