@@ -1,17 +1,20 @@
 //! A real call between two release processes on this machine; prints one JSON line.
 //!
 //! ```text
-//! cargo bench --bench call -- [--seconds 60] [--warm 8] [--calls 1] [--size 1280x720] [--fps 30] [--max-bitrate 2500k]
+//! cargo bench --bench call -- [--seconds 60] [--warm 8] [--calls 1] [--pastes 1] [--size 1280x720] [--fps 30] [--max-bitrate 2500k]
 //! ```
 //!
 //! `cpu_percent`: of one core, both processes together, over the measured seconds. `pss_mb`: each process, at the
 //! end (Linux). `growth_mb`: resident memory at the end less that after the warm-up, each process.
-//! `paste_to_picture_ms`: from the reply's last byte on the caller's stdin to the caller's first decoded picture,
-//! one figure for each of `--calls`. `glass_to_glass_ms`: from the `pattern` camera, which draws the wall clock into its
+//! `paste_to_picture_ms`: from the last byte of the last paste that is needed to the caller's first decoded picture, one
+//! figure for each of `--calls`. With one paste that is the invite's, on the other's stdin; with `--pastes 2`, as
+//! between networks that let nobody in, the reply's on the caller's. `glass_to_glass_ms`: from the `pattern` camera, which draws the wall clock into its
 //! pictures, to where the other side hands them to the screen; over the last minute, and `_at_first` over the
 //! warm-up: with `--seconds 600` it is seen whether the delay or the memory grows. `freeze_seconds` and `freezes` by
 //! W3C's definition, `concealed_share`: of the played sound.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -93,14 +96,29 @@ impl Side {
     }
 }
 
-fn connect(args: &[String]) -> (Side, Side, f64) {
+fn connect(args: &[String], pastes: u32) -> (Side, Side, f64) {
+    let full = ["--format".to_owned(), "full".to_owned()];
+    let args = if pastes > 1 { &[args, &full].concat()[..] } else { args };
     let mut caller = Side::start("call", args);
     let mut callee = Side::start("answer", args);
-    callee.paste(&caller.line());
+    let invite = caller.line();
+    let mut pasted = callee.paste(&if pastes > 1 { without_secret(&invite) } else { invite });
     let reply = callee.line();
-    let pasted = caller.paste(&reply);
+    if pastes > 1 {
+        pasted = caller.paste(&reply);
+    }
     let waited = caller.first_picture().duration_since(pasted);
     (caller, callee, waited.as_secs_f64() * 1000.0)
+}
+
+/// The full form of an invite, as a program would make it that is not Twocan: nobody can knock with it.
+fn without_secret(invite: &str) -> String {
+    let json = STANDARD.decode(invite).expect("base64");
+    let mut description: Value = serde_json::from_slice(&json).expect("a description");
+    let sdp = description["sdp"].as_str().expect("its text");
+    let lines = sdp.split_inclusive("\r\n").filter(|line| !line.starts_with("a=twocan:"));
+    description["sdp"] = lines.collect::<String>().into();
+    STANDARD.encode(description.to_string())
 }
 
 fn delta(after: &Value, before: &Value, path: &str) -> f64 {
@@ -112,6 +130,7 @@ fn main() {
     let mut seconds = 60;
     let mut warm = 8;
     let mut calls = 1;
+    let mut pastes = 1;
     let mut args: Vec<String> = vec![];
     let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
     while let Some(name) = given.next() {
@@ -120,6 +139,7 @@ fn main() {
             "--seconds" => seconds = value.parse().expect("--seconds N"),
             "--warm" => warm = value.parse().expect("--warm N"),
             "--calls" => calls = value.parse().expect("--calls N"),
+            "--pastes" => pastes = value.parse().expect("--pastes 1 or 2"),
             _ => args.extend([name, value]),
         }
     }
@@ -128,12 +148,12 @@ fn main() {
     }
     let mut waits = vec![];
     for _ in 1..calls {
-        let (caller, callee, wait) = connect(&args);
+        let (caller, callee, wait) = connect(&args, pastes);
         waits.push(wait);
         caller.end();
         callee.end();
     }
-    let (caller, callee, wait) = connect(&args);
+    let (caller, callee, wait) = connect(&args, pastes);
     waits.push(wait);
 
     std::thread::sleep(Duration::from_secs(warm));
