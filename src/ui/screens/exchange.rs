@@ -61,10 +61,9 @@ fn words(stage: Stage) -> (&'static str, &'static str) {
         Stage::WantsInvite => ("Join a call", "Copy the invite you were sent, then press Paste."),
         Stage::Making(Kind::Invite) => ("Start a call", "Making your invite. This takes a moment."),
         Stage::Making(Kind::Reply) => ("Join a call", "The invite is right. Calling…"),
-        Stage::WantsReply => (
-            "Start a call",
-            "Send the invite in any chat. The call starts by itself, or with their reply.",
-        ),
+        Stage::WantsReply => {
+            ("Start a call", "Send the invite in any chat. The call starts by itself, or with their reply.")
+        }
         Stage::Connecting => ("Start a call", "They are here. Connecting…"),
         Stage::Calling => ("Join a call", "Calling… Most often nothing more is needed."),
         Stage::ReplyOut => {

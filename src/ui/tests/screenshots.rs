@@ -64,6 +64,8 @@ const README: &[(&str, Theme, (f32, f32))] = &[
     ("lobby", Theme::Dark, (1180.0, 720.0)),
     ("lobby", Theme::Light, (1180.0, 720.0)),
     ("invite", Theme::Dark, (1180.0, 720.0)),
+    ("invite-qr", Theme::Light, (1180.0, 720.0)),
+    ("phone", Theme::Dark, (1180.0, 720.0)),
     ("reply", Theme::Light, (1180.0, 720.0)),
     ("call-details", Theme::Dark, (1180.0, 720.0)),
     ("settings", Theme::Light, (1180.0, 720.0)),
@@ -150,7 +152,9 @@ fn calling(rig: &mut Rig) {
 
 fn invite(rig: &mut Rig) {
     lobby(rig);
-    rig.invite_out();
+    rig.enter(CallState::Gathering(Kind::Invite));
+    rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
+    rig.enter(CallState::WaitingForReply);
 }
 
 fn invite_wrong(rig: &mut Rig) {
@@ -163,25 +167,18 @@ fn invite_details(rig: &mut Rig) {
     rig.click("Details");
 }
 
-fn invite_short(rig: &mut Rig) {
-    lobby(rig);
-    rig.enter(CallState::Gathering(Kind::Invite));
-    rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
-    rig.enter(CallState::WaitingForReply);
-}
-
 fn invite_qr(rig: &mut Rig) {
-    invite_short(rig);
+    invite(rig);
     rig.click("Show as QR");
 }
 
 fn invite_passphrase(rig: &mut Rig) {
-    invite_short(rig);
+    invite(rig);
     rig.click("Add a passphrase");
 }
 
 fn invite_sealed(rig: &mut Rig) {
-    invite_short(rig);
+    invite(rig);
     rig.say(Event::Code(Box::new(super::rig::sealed_code(Kind::Invite))));
 }
 
@@ -211,7 +208,7 @@ fn join(rig: &mut Rig) {
 fn reply(rig: &mut Rig) {
     lobby(rig);
     rig.enter(CallState::Gathering(Kind::Reply));
-    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Reply, 2))));
+    rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Reply))));
     let since = rig.now();
     rig.enter(CallState::Connecting { own: Kind::Reply, since });
 }
@@ -335,7 +332,7 @@ fn reconnecting(rig: &mut Rig) {
     rig.say(Event::Stats(Box::default(), Quality::Poor));
     let rescue = Rescue::WaitingForReply;
     rig.enter(CallState::Reconnecting { since, started, rescue });
-    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Invite, 7))));
+    rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
 }
 
 fn ended(rig: &mut Rig) {
