@@ -7,13 +7,11 @@ use crate::ui::icons;
 use crate::ui::theme::{self, palette};
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Button, Look};
-use eframe::egui::{self, Color32, Frame, Margin, Rect, RichText, Ui, vec2};
+use eframe::egui::{self, Frame, Margin, RichText, Ui, vec2};
 
 /// Side of the code on the screen, its white border included: in a large window and in a small one.
 const CODE: [f32; 2] = [300.0, 216.0];
 const WORDS: f32 = 460.0;
-/// White modules round a QR code (ISO/IEC 18004, 6.3.8).
-const QUIET_ZONE: usize = 4;
 
 const STEPS: [&str; 3] = [
     "Scan the code with the phone’s camera. The phone must be in the same network as this computer.",
@@ -37,7 +35,10 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         centered(ui, side + gap + width, |ui| {
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing.x = 0.0;
-                code(ui, scene, side);
+                match scene.model.page.as_ref().and_then(|page| page.links.first()) {
+                    Some(link) => _ = widgets::qr_code(ui, "QR code of the page’s address", &link.0, side),
+                    None => _ = ui.allocate_exact_size(vec2(side, side), egui::Sense::hover()),
+                }
                 ui.add_space(gap);
                 ui.vertical(|ui| {
                     ui.set_width(width);
@@ -90,31 +91,5 @@ fn progress(scene: &Scene<'_>) -> &'static str {
         (_, PageGuest::Awaited) => "Waiting for somebody to open the page.",
         (_, PageGuest::Looking) => "The page is open on another device.",
         (_, PageGuest::Joining) => "Somebody joins…",
-    }
-}
-
-/// The address as a QR code: black on white in both themes, as scanners want it.
-fn code(ui: &mut Ui, scene: &Scene<'_>, size: f32) {
-    let (rect, response) = ui.allocate_exact_size(vec2(size, size), egui::Sense::hover());
-    let name = "QR code of the page’s address";
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name));
-    ui.painter().rect_filled(rect, theme::RADIUS, Color32::WHITE);
-    let Some(link) = scene.model.page.as_ref().and_then(|page| page.links.first()) else { return };
-    let Ok(code) = qrcode::QrCode::with_error_correction_level(link.0.as_bytes(), qrcode::EcLevel::M) else {
-        return;
-    };
-    let modules = code.width();
-    // Whole pixels: no module is wider than its neighbour.
-    let pixels = ui.ctx().pixels_per_point();
-    let side = (size * pixels / (modules + 2 * QUIET_ZONE) as f32).floor() / pixels;
-    let corner = rect.center() - egui::Vec2::splat(side * modules as f32 / 2.0);
-    let corner = (corner.to_vec2() * pixels).round() / pixels;
-    let painter = ui.painter();
-    for (at, color) in code.to_colors().into_iter().enumerate() {
-        if color == qrcode::Color::Dark {
-            let place = vec2((at % modules) as f32, (at / modules) as f32) * side;
-            let module = Rect::from_min_size((corner + place).to_pos2(), egui::Vec2::splat(side));
-            painter.rect_filled(module, 0, Color32::BLACK);
-        }
     }
 }
