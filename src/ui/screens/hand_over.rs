@@ -70,7 +70,7 @@ pub fn theirs(ui: &mut Ui, scene: &mut Scene<'_>) {
     if scanning {
         let width = ui.available_width().min(480.0);
         let (rect, _) = ui.allocate_exact_size(vec2(width, (width * 9.0 / 16.0).round()), Sense::hover());
-        ui.push_id("scanning", |ui| own_picture::show(ui, scene, rect));
+        ui.push_id("scanning", |ui| own_picture::picture(ui, scene, rect));
         widgets::quiet(ui, "Hold the QR code up to the camera, so that it fills half of the picture.");
     }
     if Button::new(look, label).icon(icon).show(ui).clicked() {

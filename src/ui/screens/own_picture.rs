@@ -11,6 +11,12 @@ use eframe::egui::{self, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, 
 
 /// Paints preview or placeholder into `rect`, with the two switches at its foot.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, rect: Rect) {
+    picture(ui, scene, rect);
+    switches(ui, scene, rect);
+}
+
+/// The same without the switches.
+pub fn picture(ui: &mut Ui, scene: &mut Scene<'_>, rect: Rect) {
     const RADIUS: f32 = 16.0;
     let response = ui.interact(rect, ui.scope_id().with("own picture"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Your picture"));
@@ -23,7 +29,6 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, rect: Rect) {
         ui.painter().rect_stroke(rect, RADIUS, Stroke::new(1.0, colors.line), StrokeKind::Inside);
         placeholder(ui, scene, rect);
     }
-    switches(ui, scene, rect);
 }
 
 fn placeholder(ui: &mut Ui, scene: &Scene<'_>, rect: Rect) {
