@@ -315,22 +315,25 @@ impl Peer {
         keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
-        let mut link = self.monitor.link();
-        let ends = async {
-            tokio::select! {
-                _ = gathered.wait_for(|done| *done) => {}
-                // Nobody needs the code any more.
-                _ = link.wait_for(|link| *link == Link::Connected) => {}
+        let (mut link, mut mapped) = (self.monitor.link(), None);
+        let both = async {
+            let mapping = async {
+                if let Some(lease) = &self.lease {
+                    mapped = lease.mapped().await;
+                }
+            };
+            // What it lends must not outlive the wait.
+            let gathering = async { drop(gathered.wait_for(|done| *done).await) };
+            tokio::join!(gathering, mapping);
+        };
+        tokio::select! {
+            () = both => {}
+            // Nobody needs the code any more.
+            _ = link.wait_for(|link| *link == Link::Connected) => {}
+            () = tokio::time::sleep(GATHERING) => {
+                tracing::info!("gathering was cut short: an ICE server or the router does not answer");
             }
-        };
-        let deadline = tokio::time::Instant::now() + GATHERING;
-        if tokio::time::timeout_at(deadline, ends).await.is_err() {
-            tracing::info!("gathering was cut short: an ICE server does not answer");
         }
-        let mapped = match &self.lease {
-            Some(lease) => tokio::time::timeout_at(deadline, lease.mapped()).await.ok().flatten(),
-            None => None,
-        };
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
         let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
