@@ -91,7 +91,7 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if roomy {
         widgets::quiet(
             ui,
-            "No account, no server, no link that a stranger can open. You swap two codes, and you see each other.",
+            "No account, no server, no link that a stranger can open. You send a code, and you see each other.",
         );
         ui.add_space(12.0);
     } else {
