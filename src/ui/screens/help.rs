@@ -45,8 +45,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     dialog(ui, scene, "Help", |ui, _| {
         widgets::headline(ui, "How a call comes about", 16.0);
         let steps = "One side presses Start a call and sends the invite, in any chat or mail. The other side presses \
-                     Join a call and pastes it: on most networks you see each other then. If a reply appears there instead, \
-                     they send it back, and you paste it.";
+                     Join a call and pastes it. Often that is all. If a reply appears there, they send it back, and \
+                     you paste it.";
         widgets::quiet(ui, steps);
         for (group, keys) in KEYS {
             ui.add_space(12.0);
