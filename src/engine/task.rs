@@ -222,6 +222,11 @@ impl Task {
         if state.in_call() {
             self.drop_page();
         }
+        if state == CallState::WaitingForReply
+            && matches!(before, CallState::Connecting { .. } | CallState::Lobby { .. })
+        {
+            self.guest_has_gone();
+        }
     }
 
     fn close(&mut self) {

@@ -82,6 +82,14 @@ impl Task {
         }
     }
 
+    /// The guest was refused or did not come after all; the page is there for the next one.
+    pub(super) fn guest_has_gone(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.guest = PageGuest::Awaited;
+            self.tell_page();
+        }
+    }
+
     fn tell_page(&self) {
         if let Some(page) = &self.page {
             let link = PageLink { links: page.server.links().to_vec(), guest: page.guest };
