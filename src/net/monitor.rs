@@ -94,6 +94,8 @@ struct Sent {
     bytes: u64,
     frames: u64,
     retransmitted: u64,
+    /// Those among the retransmitted that nobody has asked for.
+    padding: u64,
     nacks: u64,
     plis: u64,
     fraction_lost: f64,
@@ -313,6 +315,11 @@ impl Monitor {
         sent.frames += u64::from(header.marker && !retransmission);
     }
 
+    /// So many packets of a probe go out as retransmissions that nobody has asked for.
+    pub fn padding_sent(&self, packets: u64) {
+        self.state().sent.of(MediaKind::Video).padding += packets;
+    }
+
     pub fn rtp_received(&self, ssrc: u32, payload: usize) {
         let mut state = self.state();
         let Kinds { audio, video } = &mut state.received;
@@ -412,7 +419,7 @@ impl Monitor {
         video.packets_sent = sent.video.packets;
         video.bytes_sent = sent.video.bytes;
         video.frames_sent = sent.video.frames;
-        video.retransmitted_packets_sent = sent.video.retransmitted;
+        video.retransmitted_packets_sent = sent.video.retransmitted.saturating_sub(sent.video.padding);
         video.nack_count = sent.video.nacks;
         video.pli_count = sent.video.plis;
         video.fraction_lost = sent.video.fraction_lost;

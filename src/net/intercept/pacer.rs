@@ -39,12 +39,16 @@ impl Pacing {
     }
 
     fn release(&mut self, now: Instant) {
+        let mut padding = 0;
         let mut pacer = self.monitor.pacer();
         while let Some(departure) = pacer.poll(now) {
             let mut packet = match departure {
                 Departure::Packet(packet) => packet,
                 Departure::Padding(size) => match self.resender.padding(size) {
-                    Some(padding) => tagged(padding, now),
+                    Some(packet) => {
+                        padding += 1;
+                        tagged(packet, now)
+                    }
                     None => continue,
                 },
             };
@@ -55,8 +59,13 @@ impl Pacing {
             packet.now = now;
             self.write.push_back(packet);
         }
-        if pacer.take_keyframe_wanted() {
+        let keyframe_wanted = pacer.take_keyframe_wanted();
+        drop(pacer);
+        if keyframe_wanted {
             self.monitor.tell(NetEvent::KeyframeWanted);
+        }
+        if padding > 0 {
+            self.monitor.padding_sent(padding);
         }
     }
 
