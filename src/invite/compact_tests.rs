@@ -221,21 +221,18 @@ fn newer_code() -> String {
     compact::encode_version(&essence, 1).unwrap()
 }
 
-/// One letter changed, put in, left out or moved: never taken for another code.
-#[test]
-fn damaged_codes_are_never_taken_for_other_ones() {
+/// The code with up to three letters changed, put in, left out or moved, a million times. `seed` is not 0.
+pub(super) fn damaged(original: &str, seed: u64) -> impl Iterator<Item = String> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let original = code(Kind::Invite, 1);
-    let content = essence(Kind::Invite, 1);
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut below = |limit: usize| {
+    let mut state = seed;
+    let mut below = move |limit: usize| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state % limit as u64) as usize
     };
-    for _ in 0..1_000_000 {
-        let mut bytes = original.clone().into_bytes();
+    (0..1_000_000).map(move |_| {
+        let mut bytes = original.as_bytes().to_vec();
         for _ in 0..=below(3) {
             let at = 4 + below(bytes.len() - 4);
             match below(4) {
@@ -248,7 +245,15 @@ fn damaged_codes_are_never_taken_for_other_ones() {
                 }
             }
         }
-        let text = String::from_utf8(bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    })
+}
+
+/// Never taken for another code.
+#[test]
+fn damaged_codes_are_never_taken_for_other_ones() {
+    let content = essence(Kind::Invite, 1);
+    for text in damaged(&code(Kind::Invite, 1), 0x2545_f491_4f6c_dd1d) {
         match compact::find(&text) {
             Some(Ok(compact::Found::Ours(read))) => assert_eq!(read, content, "{text}"),
             Some(Ok(compact::Found::Browser(_))) => panic!("taken for a browser's: {text}"),

@@ -1,6 +1,7 @@
 //! Codes with a passphrase: golden ones, damage, wrong passphrases.
 
 use super::candidate::{Candidate, CandidateKind, Protocol};
+use super::compact_tests::damaged;
 use super::*;
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -116,31 +117,9 @@ fn spaces_around_a_passphrase_do_not_count() {
 /// checksum stops them before any of them costs an Argon2.
 #[test]
 fn damaged_sealed_codes_are_never_taken_for_other_ones() {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let original = sealed(2, 1);
     let Err(InviteError::NeedsPassphrase(content)) = read(&original) else { panic!() };
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |limit: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % limit as u64) as usize
-    };
-    for _ in 0..1_000_000 {
-        let mut bytes = original.clone().into_bytes();
-        for _ in 0..=below(3) {
-            let at = 4 + below(bytes.len() - 4);
-            match below(4) {
-                0 => bytes[at] = DIGITS[below(DIGITS.len())],
-                1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, DIGITS[below(DIGITS.len())]),
-                _ => {
-                    let other = 4 + below(bytes.len() - 4);
-                    bytes.swap(at, other);
-                }
-            }
-        }
-        let text = String::from_utf8(bytes).unwrap();
+    for text in damaged(&original, 0x9e37_79b9_7f4a_7c15) {
         match compact::find(&text) {
             Some(Err(InviteError::NeedsPassphrase(read))) => assert_eq!(read, content, "{text}"),
             Some(Ok(_)) => panic!("{text}"),

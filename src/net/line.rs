@@ -5,6 +5,7 @@
 //! server keeps to its own, since an allocation belongs to a port and two connections may have one each.
 
 use super::endpoint::{Datagram, LineHandle, PortId};
+use super::sockets::hand_over;
 use crate::invite::stun;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -83,11 +84,8 @@ impl AsyncUdpSocket for LineSocket {
         };
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if let Poll::Ready(Some(datagram)) = inbox.poll_recv(context) {
-            let length = datagram.bytes.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&datagram.bytes[..length]);
-            *first = RecvMeta::default();
-            (first.addr, first.len, first.stride) = (datagram.from, length, datagram.stride.max(1));
-            return Poll::Ready(Ok(1));
+            let Datagram { from, bytes, stride } = datagram;
+            return Poll::Ready(Ok(hand_over(from, &bytes, stride, buffer, first)));
         }
         drop(inbox);
         self.own.poll_recv(context, buffers, meta)

@@ -262,6 +262,21 @@ pub(super) fn is_passing(error: &io::Error) -> bool {
     )
 }
 
+/// Gives webrtc what came from elsewhere than its own socket, as one read: one datagram, or several of `stride` bytes.
+pub(super) fn hand_over(
+    from: SocketAddr,
+    bytes: &[u8],
+    stride: usize,
+    buffer: &mut [u8],
+    meta: &mut RecvMeta,
+) -> usize {
+    let length = bytes.len().min(buffer.len());
+    buffer[..length].copy_from_slice(&bytes[..length]);
+    *meta = RecvMeta::default();
+    (meta.addr, meta.len, meta.stride) = (from, length, stride.min(length).max(1));
+    1
+}
+
 /// One of webrtc's sockets.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -299,11 +314,7 @@ impl AsyncUdpSocket for Socket {
         };
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         if let Poll::Ready(Some(datagram)) = elsewhere.poll_recv(context) {
-            let length = datagram.bytes.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&datagram.bytes[..length]);
-            *meta = RecvMeta::default();
-            (meta.addr, meta.len, meta.stride) = (datagram.from, length, length.max(1));
-            return Poll::Ready(Ok(1));
+            return Poll::Ready(Ok(hand_over(datagram.from, &datagram.bytes, usize::MAX, buffer, meta)));
         }
         drop(elsewhere);
         loop {

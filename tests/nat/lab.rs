@@ -7,8 +7,12 @@
 //!                                         10.98.20.1   (STUN at both)
 //! ```
 
+#[path = "../support/namespaces.rs"]
+mod namespaces;
+
+use namespaces::Namespaces;
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 /// What a router does, in the terms of RFC 4787.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +27,15 @@ pub enum Kind {
 
 pub const STUN: [&str; 2] = ["10.98.10.1:3478", "10.98.20.1:3478"];
 
-const PLACES: [&str; 5] = ["a", "ra", "net", "rb", "b"];
-
-pub struct Lab {
-    name: String,
-}
+pub struct Lab(Namespaces);
 
 impl Lab {
     /// `None` where it cannot be made: not Linux's root, or no `ip` or no `nft`.
     pub fn new(test: &str) -> Option<Self> {
-        let lab = Self { name: format!("twocan-{test}-{}", std::process::id()) };
-        let has_nft =
-            Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success());
-        if !has_nft || !PLACES.iter().all(|place| ip(&["netns", "add", &lab.namespace(place)])) {
+        if !Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success()) {
             return None;
         }
-        for place in PLACES {
-            lab.write(place, "net/ipv6/conf/all/disable_ipv6", "1");
-            lab.ip(place, "link set lo up");
-        }
+        let lab = Namespaces::new(test, &["a", "ra", "net", "rb", "b"])?;
         for (computer, router, net) in [("a", "ra", 1), ("b", "rb", 2)] {
             lab.join(
                 computer,
@@ -59,11 +53,7 @@ impl Lab {
         for place in ["ra", "net", "rb"] {
             lab.write(place, "net/ipv4/ip_forward", "1");
         }
-        Some(lab)
-    }
-
-    pub fn namespace(&self, place: &str) -> String {
-        format!("{}-{place}", self.name)
+        Some(Self(lab))
     }
 
     /// Makes a router of this kind; its memory of earlier connections is gone with the old rules' ports.
@@ -90,42 +80,6 @@ impl Lab {
 
     /// A program in one of the places.
     pub fn command(&self, place: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace(place), program]);
-        command
+        self.0.command(place, program)
     }
-
-    /// A cable between two places, with an address at each end.
-    fn join(&self, one: &str, device: &str, address: &str, other: &str, end: &str, other_address: &str) {
-        let there = self.namespace(other);
-        self.ip(one, &format!("link add {device} type veth peer name {end} netns {there}"));
-        for (place, device, address) in [(one, device, address), (other, end, other_address)] {
-            self.ip(place, &format!("addr add {address} dev {device}"));
-            self.ip(place, &format!("link set {device} up"));
-        }
-    }
-
-    fn ip(&self, place: &str, arguments: &str) {
-        let namespace = self.namespace(place);
-        let all: Vec<&str> = ["-n", &namespace].into_iter().chain(arguments.split(' ')).collect();
-        assert!(ip(&all), "ip {arguments}");
-    }
-
-    fn write(&self, place: &str, setting: &str, value: &str) {
-        let script = format!("echo {value} > /proc/sys/{setting}");
-        let Output { status, .. } = self.command(place, "sh").args(["-c", &script]).output().unwrap();
-        assert!(status.success(), "{setting}");
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for place in PLACES {
-            ip(&["netns", "del", &self.namespace(place)]);
-        }
-    }
-}
-
-fn ip(arguments: &[&str]) -> bool {
-    Command::new("ip").args(arguments).output().is_ok_and(|output| output.status.success())
 }

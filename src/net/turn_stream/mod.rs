@@ -17,6 +17,7 @@
 mod dial;
 mod frame;
 
+use super::sockets::hand_over;
 pub(super) use dial::{Stream, Trouble, dial};
 use frame::Transaction;
 use std::collections::VecDeque;
@@ -145,11 +146,7 @@ impl AsyncUdpSocket for StreamSocket {
         };
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if let Poll::Ready(Some((from, message))) = inbox.poll_recv(context) {
-            let length = message.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&message[..length]);
-            *first = RecvMeta::default();
-            (first.addr, first.len, first.stride) = (from, length, length.max(1));
-            return Poll::Ready(Ok(1));
+            return Poll::Ready(Ok(hand_over(from, &message, usize::MAX, buffer, first)));
         }
         drop(inbox);
         self.beneath.poll_recv(context, buffers, meta)
