@@ -38,7 +38,7 @@ impl Task {
     pub(super) fn offer_again(&mut self) {
         let Some(peer) = self.peer.take() else { return };
         let keys = peer.connection.keys().clone();
-        self.face.tell(Event::Picture(None));
+        self.tell_left();
         if let Some(older) = self.retired.replace(peer) {
             self.closing.spawn(older.let_go());
         }
