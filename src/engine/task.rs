@@ -488,6 +488,7 @@ impl Task {
                 peer.control_open = true;
                 let hello = self.hello();
                 self.say(&hello);
+                self.tell_our_ways();
                 self.tell_view();
                 self.begin_trust().await;
             }

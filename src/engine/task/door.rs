@@ -73,6 +73,17 @@ impl Task {
         self.happen(if waiting { Happening::Asked } else { Happening::Admitted });
     }
 
+    /// We are the guest. Whoever let us in without our reply knows no way to us but the one we came by: with the others
+    /// a call can leave a relay, and finds us again when that way is gone.
+    pub(super) fn tell_our_ways(&self) {
+        let Some(peer) = self.peer.as_ref().filter(|peer| peer.own.kind == Kind::Reply) else { return };
+        if peer.connection.keys().are_of_an_invite() {
+            for candidate in invite::candidates(&peer.own) {
+                self.say(&Message::Candidate { candidate });
+            }
+        }
+    }
+
     /// Somebody waits for our word.
     pub(super) fn answer_the_door(&mut self, admit: bool) {
         if !matches!(self.call.state(), CallState::Lobby { own: Kind::Invite, .. }) {
