@@ -170,7 +170,7 @@ impl Task {
                 Some(event) = from_media.recv() => self.handle_media(event),
                 // What a connection says while it is being made waits for it.
                 Some(event) = self.net_inbox.recv(), if self.peer.is_some() => self.handle_net(event).await,
-                Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
+                Some(event) = next_of(&mut self.fresh), if fresh::is_made(&self.fresh) => {
                     self.handle_fresh(event).await;
                 }
                 heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
@@ -291,10 +291,17 @@ impl Task {
             }
             return;
         }
+        let is_out = matches!(
+            self.call.state(),
+            CallState::Reconnecting { rescue: Rescue::Connecting { own: Kind::Invite, .. }, .. }
+        );
         match (made.result, fresh) {
             (Ok((connection, own)), Some(fresh)) => {
                 fresh.made = Some((connection, own.clone()));
-                self.tell_code(&own);
+                // A browser has knocked at the invite that is out already.
+                if !is_out {
+                    self.tell_code(&own);
+                }
                 self.happen(Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
@@ -499,6 +506,7 @@ impl Task {
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(guest).await,
+            NetEvent::BrowserKnock(guest) => self.let_in_browser(*guest),
             NetEvent::Reach(reach) => self.face.tell(Event::Reach(reach)),
             NetEvent::Moved => self.move_the_invite(),
             NetEvent::TurnedAway(turned) => self.happen(Happening::TurnedAway(turned)),

@@ -14,11 +14,11 @@
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
 
 use super::{NetEvent, keys};
-use crate::invite::{Admits, Caller, DoorId, Doorbell, stun};
+use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -95,7 +95,8 @@ struct Line {
 
 /// The newest check of the guest that came first, handed on when it is let in.
 struct Knock {
-    ufrag: String,
+    /// The guest's user name, or what a browser calls us.
+    name: String,
     port: PortId,
     datagram: Datagram,
 }
@@ -211,7 +212,7 @@ impl Endpoint {
             keeper: None,
         };
         state.lines.insert(id, line);
-        LineHandle { endpoint: self.clone(), id, has_invite }
+        LineHandle { endpoint: self.clone(), id, has_invite, taken: OnceLock::new() }
     }
 }
 
@@ -262,7 +263,12 @@ impl State {
             return match self.doorbell.ring(now, from.ip(), datagram) {
                 Caller::Expected(id) => Some(id),
                 Caller::Guest(id, guest) => {
-                    self.knock(port, from, id, &guest, datagram);
+                    self.knock(port, from, id, guest.ufrag(), NetEvent::Knock(guest), datagram);
+                    None
+                }
+                Caller::Browser(id, guest) => {
+                    let name = guest.name().to_owned();
+                    self.knock(port, from, id, name, NetEvent::BrowserKnock(guest), datagram);
                     None
                 }
                 Caller::TurnedAway(answer) => {
@@ -297,13 +303,13 @@ impl State {
         port: PortId,
         from: SocketAddr,
         id: DoorId,
-        guest: &crate::invite::Guest,
+        name: String,
+        word: NetEvent,
         bytes: &[u8],
     ) {
         let Some(line) = self.lines.get_mut(&id) else { return };
-        let ufrag = guest.ufrag();
         let is_first = match &line.knock {
-            Some(knock) if knock.ufrag != ufrag => {
+            Some(knock) if knock.name != name => {
                 if let Some(answer) = self.doorbell.busy(id, bytes) {
                     self.send(port, from, &answer);
                 }
@@ -312,14 +318,11 @@ impl State {
             knock => knock.is_none(),
         };
         // Without room for the word of it the guest has not come yet; it rings again.
-        if is_first && line.events.try_send(NetEvent::Knock(*guest)).is_err() {
+        if is_first && line.events.try_send(word).is_err() {
             return;
         }
-        line.knock = Some(Knock {
-            ufrag,
-            port,
-            datagram: Datagram { from, bytes: bytes.into(), stride: bytes.len() },
-        });
+        line.knock =
+            Some(Knock { name, port, datagram: Datagram { from, bytes: bytes.into(), stride: bytes.len() } });
     }
 
     fn deliver(&mut self, id: DoorId, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) {
@@ -401,6 +404,8 @@ pub(super) struct LineHandle {
     endpoint: Endpoint,
     id: DoorId,
     has_invite: bool,
+    /// The door of the invite through which the other side came, if that was made with another line.
+    taken: OnceLock<DoorId>,
 }
 
 impl Drop for LineHandle {
@@ -424,6 +429,9 @@ impl LineHandle {
     /// Nobody is let in from now on. Whoever comes with an invite that is over should hear so, and not wait.
     pub fn shut(&self) {
         let mut state = self.endpoint.0.state();
+        if let Some(taken) = self.taken.get() {
+            state.doorbell.set(*taken, Admits::Nobody(stun::Turned::Withdrawn));
+        }
         if self.has_invite {
             state.doorbell.set(self.id, Admits::Nobody(stun::Turned::Withdrawn));
         } else {
@@ -439,13 +447,27 @@ impl LineHandle {
         }
     }
 
+    /// Browsers may knock too.
+    pub fn admit_browsers(&self, secret: Secret) {
+        self.endpoint.0.state().doorbell.admit_browsers(self.id, secret);
+    }
+
+    /// The door of the invite that goes by this is no longer that of the line it was made with: who came through it is
+    /// at this one. Others hear so.
+    pub fn take_door(&self, ufrag: &str, password: &str) {
+        let mut state = self.endpoint.0.state();
+        state.next += 1;
+        let id = *self.taken.get_or_init(|| DoorId(state.next));
+        state.doorbell.add(id, ufrag, password, Admits::Nobody(stun::Turned::Busy));
+    }
+
     /// The other side is known: only it is let in from now on, and what it knocked with is handed on.
     pub fn expect(&self, ufrag: &str, password: &str) {
         let mut state = self.endpoint.0.state();
         state.doorbell.set(self.id, Admits::Only(ufrag.to_owned()));
         let Some(line) = state.lines.get_mut(&self.id) else { return };
         line.their_key = Some(stun::key(password));
-        if let Some(Knock { port, datagram, .. }) = line.knock.take().filter(|knock| knock.ufrag == ufrag)
+        if let Some(Knock { port, datagram, .. }) = line.knock.take().filter(|knock| knock.name == ufrag)
             && let Some((_, inbox)) = line.inboxes.iter().find(|(at, _)| *at == port)
         {
             let _ = inbox.try_send(datagram);

@@ -51,7 +51,7 @@ pub use peer::Peer;
 pub use server::{ServerUrl, Transport};
 
 use crate::invite::stun::Turned;
-use crate::invite::{Description, Guest};
+use crate::invite::{BrowserGuest, Description, Guest};
 use crate::ports::SenderReport;
 use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
@@ -140,6 +140,8 @@ pub enum NetEvent {
     SenderReport(SenderReport),
     /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
     Knock(Guest),
+    /// The same of somebody with a browser, who needs a connection of their own ([`Peer::welcome`]).
+    BrowserKnock(Box<BrowserGuest>),
     /// Whoever made the invite does not let us in.
     TurnedAway(Turned),
     /// While a code is out: whether it leads here.

@@ -1,6 +1,7 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+mod browser;
 mod pair;
 
 use super::build::{Handler, build, internal, settings};
@@ -82,6 +83,7 @@ impl Peer {
         // Nobody can knock at a relay: it passes on only what comes from where we sent to.
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
         let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits).await?;
+        keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))

@@ -1,12 +1,13 @@
 //! The door of a call: guests who knock with our invite, the lobby, and the invite that goes on when a guest does not
 //! come after all.
 
-use super::{Made, NET_EVENTS, Task};
+use super::{Made, NET_EVENTS, RemoteEnd, Task};
 use crate::engine::Event;
-use crate::invite::{self, Guest, Kind};
-use crate::net::{NetError, Peer};
+use crate::invite::{self, BrowserGuest, Description, Guest, Kind};
+use crate::net::{NetError, NetEvent, Peer};
 use crate::room::call::{CallState, Happening};
 use crate::room::message::Message;
+use std::future::Future;
 use tokio::sync::mpsc;
 
 impl Task {
@@ -37,23 +38,65 @@ impl Task {
     /// until then, so that nobody finds the door shut.
     pub(super) fn offer_again(&mut self) {
         let Some(peer) = self.peer.take() else { return };
-        let keys = peer.connection.keys().clone();
+        let (net, keys) = (self.net.clone(), peer.connection.keys().clone());
+        self.retire(peer);
+        self.net_inbox = self.make_another(|events| Peer::offer_again(net, keys, events));
+    }
+
+    /// A guest with a browser has knocked. It gets a connection of its own, which takes the place of the one that waits
+    /// and answers for the same invite.
+    pub(super) fn let_in_browser(&mut self, guest: BrowserGuest) {
+        let Some(peer) = self.peer.take_if(|_| self.call.state() == CallState::WaitingForReply) else {
+            return;
+        };
+        let (net, keys, own) = (self.net.clone(), peer.connection.keys().clone(), peer.own.clone());
+        self.retire(peer);
+        self.net_inbox = self
+            .make_another(|events| async move { Ok((Peer::welcome(net, keys, &guest, events).await?, own)) });
+        self.happen(Happening::Knocked);
+    }
+
+    /// The same, for the fresh invite of a call that has no path.
+    pub(super) fn let_in_browser_again(&mut self, guest: BrowserGuest) {
+        let Some(mut fresh) = self.fresh.take() else { return };
+        if let Some((connection, own)) = fresh.made.take() {
+            let (net, keys) = (self.net.clone(), connection.keys().clone());
+            fresh.inbox = self.make_another(|events| async move {
+                let welcomed = Peer::welcome(net, keys, &guest, events).await;
+                connection.close().await;
+                Ok((welcomed?, own))
+            });
+            fresh.attempt = self.attempt;
+        }
+        self.fresh = Some(fresh);
+        self.happen(Happening::ReplyAccepted);
+    }
+
+    /// Another connection takes the place of this one.
+    fn retire(&mut self, peer: RemoteEnd) {
         self.tell_left();
         if let Some(older) = self.retired.replace(peer) {
             self.closing.spawn(older.let_go());
         }
+    }
+
+    /// Makes a connection beside the task; gives its events.
+    fn make_another<F>(&mut self, make: impl FnOnce(mpsc::Sender<NetEvent>) -> F) -> mpsc::Receiver<NetEvent>
+    where
+        F: Future<Output = Result<(Peer, Description), NetError>> + Send + 'static,
+    {
         self.attempt += 1;
         let (events, inbox) = mpsc::channel(NET_EVENTS);
-        self.net_inbox = inbox;
-        let (attempt, net, made) = (self.attempt, self.net.clone(), self.made.clone());
+        let (attempt, made, making) = (self.attempt, self.made.clone(), make(events));
         tokio::spawn(async move {
-            let result = Peer::offer_again(net, keys, events).await;
+            let result = making.await;
             if let Err(mpsc::error::SendError(unwanted)) = made.send(Made { attempt, result }).await
                 && let Ok((peer, _)) = unwanted.result
             {
                 peer.close().await;
             }
         });
+        inbox
     }
 
     /// Nothing passes before it is known that it may: a guest is asked to wait by the first word of the other side, who

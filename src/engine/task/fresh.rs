@@ -80,6 +80,7 @@ impl Task {
         match event {
             NetEvent::Link(Link::Connected) | NetEvent::ControlOpen => {}
             NetEvent::Knock(guest) => return self.let_in_again(guest).await,
+            NetEvent::BrowserKnock(guest) => return self.let_in_browser_again(*guest),
             NetEvent::VideoTarget(target) => {
                 if let Some(fresh) = &mut self.fresh {
                     fresh.target = Some(target);
@@ -112,6 +113,11 @@ impl Task {
         self.last_stats = PeerStats::default();
         self.handle_net(event).await;
     }
+}
+
+/// What it says while it is being made waits for it.
+pub(super) fn is_made(fresh: &Option<Fresh>) -> bool {
+    fresh.as_ref().is_some_and(|fresh| fresh.made.is_some())
 }
 
 /// For the task's `select!`: pending events of the fresh connection.
