@@ -48,6 +48,8 @@ struct Door {
     ufrag: String,
     key: hmac::Key,
     admits: Admits,
+    /// Its invite is for many: whoever comes while nobody is let in yet may ring again.
+    many: bool,
 }
 
 /// Connections and invites at one time, and invites that were taken back.
@@ -113,12 +115,18 @@ impl Doorbell {
             self.doors.remove(oldest.unwrap_or(0));
         }
         // An invite that is out again is open again.
-        self.doors.retain(|door| door.ufrag != ufrag);
-        self.doors.push(Door { id, ufrag: ufrag.to_owned(), key: stun::key(password), admits });
+        // Those who have come in with it keep their doors.
+        self.doors.retain(|door| door.ufrag != ufrag || matches!(door.admits, Admits::Only(_)));
+        self.doors.push(Door { id, ufrag: ufrag.to_owned(), key: stun::key(password), admits, many: false });
     }
 
     pub fn set(&mut self, id: DoorId, admits: Admits) {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.admits = admits.clone());
+    }
+
+    /// Whether the invite of this door is for many guests.
+    pub fn set_many(&mut self, id: DoorId, many: bool) {
+        self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.many = many);
     }
 
     pub fn remove(&mut self, id: DoorId) {
@@ -131,7 +139,15 @@ impl Doorbell {
             return Caller::Stranger;
         }
         let Some(check) = Check::read(datagram) else { return Caller::Stranger };
-        let Some(place) = self.doors.iter().position(|door| door.ufrag == check.to) else {
+        // An invite for many has one door for each who has come in, and one for the next.
+        let rank = |door: &Door| match &door.admits {
+            Admits::Only(name) if name == check.from => 0,
+            Admits::Guests => 1,
+            Admits::Only(_) => 2,
+            Admits::Nobody(_) => 3,
+        };
+        let doors = self.doors.iter().enumerate().filter(|(_, door)| door.ufrag == check.to);
+        let Some((place, _)) = doors.min_by_key(|(_, door)| rank(door)) else {
             return Caller::Stranger;
         };
         enum Claim {
@@ -142,6 +158,7 @@ impl Doorbell {
         let claim = match (&self.doors[place].admits, Guest::from_ufrag(check.from)) {
             (Admits::Only(name), _) if name == check.from => Claim::Expected,
             (Admits::Guests, Some(guest)) => Claim::Guest(guest),
+            (Admits::Only(_), Some(_)) if self.doors[place].many => return Caller::Stranger,
             (Admits::Only(_), Some(_)) => Claim::Turned(Turned::Busy),
             (Admits::Nobody(turned), Some(_)) => Claim::Turned(*turned),
             (Admits::Guests | Admits::Only(_) | Admits::Nobody(_), None) => return Caller::Stranger,
@@ -162,7 +179,7 @@ impl Doorbell {
 
     /// Tells a guest who has rung that somebody else came first; `datagram` is what it rang with.
     pub fn busy(&self, id: DoorId, datagram: &[u8]) -> Option<Vec<u8>> {
-        let door = self.doors.iter().find(|door| door.id == id)?;
+        let door = self.doors.iter().find(|door| door.id == id && !door.many)?;
         Some(Check::read(datagram)?.refuse(&door.key, Turned::Busy))
     }
 
@@ -231,6 +248,22 @@ mod tests {
         let closed = &mut doorbell(Admits::Guests);
         closed.remove(DOOR);
         assert_eq!(closed.ring(at(0), source(1), &knock(&guest)), Caller::Stranger);
+    }
+
+    #[test]
+    fn an_invite_for_many_has_a_door_for_each() {
+        let (mut bell, host) = (doorbell(Admits::Guests), SECRET.host());
+        let ring = |bell: &mut Doorbell, guest: Guest| bell.ring(at(0), source(1), &knock(&guest.ufrag()));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(DOOR, GUEST));
+        bell.set_many(DOOR, true);
+        bell.set(DOOR, Admits::Only(GUEST.ufrag()));
+        assert_eq!(ring(&mut bell, OTHER), Caller::Stranger, "the next door is about to open");
+        let next = DoorId(2);
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        assert_eq!(ring(&mut bell, OTHER), Caller::Guest(next, OTHER));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.set(DOOR, Admits::Nobody(Turned::Withdrawn));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(next, GUEST), "who was here may come again");
     }
 
     #[test]

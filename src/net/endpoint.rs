@@ -412,6 +412,11 @@ impl LineHandle {
         }
     }
 
+    /// Whether the invite of this line is for many guests: one who comes late is not told so, and tries again.
+    pub fn admit_many(&self, many: bool) {
+        self.endpoint.0.state().doorbell.set_many(self.id, many);
+    }
+
     /// What comes in on this socket of the port goes there.
     pub fn attach(&self, port: PortId, inbox: mpsc::Sender<Datagram>) {
         if let Some(line) = self.endpoint.0.state().lines.get_mut(&self.id) {
