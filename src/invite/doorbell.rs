@@ -129,6 +129,18 @@ impl Doorbell {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.many = many);
     }
 
+    /// Nobody comes in here any more, and hears that the invite is over; unless this was the door of one guest and the
+    /// invite has others.
+    pub fn withdraw(&mut self, id: DoorId) {
+        let Some(door) = self.doors.iter().find(|door| door.id == id) else { return };
+        let others = self.doors.iter().any(|other| other.id != id && other.ufrag == door.ufrag);
+        if others && matches!(door.admits, Admits::Only(_)) {
+            self.remove(id);
+        } else {
+            self.set(id, Admits::Nobody(Turned::Withdrawn));
+        }
+    }
+
     pub fn remove(&mut self, id: DoorId) {
         self.doors.retain(|door| door.id != id);
     }
@@ -143,8 +155,8 @@ impl Doorbell {
         let rank = |door: &Door| match &door.admits {
             Admits::Only(name) if name == check.from => 0,
             Admits::Guests => 1,
-            Admits::Only(_) => 2,
-            Admits::Nobody(_) => 3,
+            Admits::Nobody(_) => 2,
+            Admits::Only(_) => 3,
         };
         let doors = self.doors.iter().enumerate().filter(|(_, door)| door.ufrag == check.to);
         let Some((place, _)) = doors.min_by_key(|(_, door)| rank(door)) else {
@@ -262,7 +274,14 @@ mod tests {
         bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
         assert_eq!(ring(&mut bell, OTHER), Caller::Guest(next, OTHER));
         assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
-        bell.set(DOOR, Admits::Nobody(Turned::Withdrawn));
+        bell.withdraw(next);
+        assert!(
+            matches!(ring(&mut bell, OTHER), Caller::TurnedAway(_)),
+            "the invite is over, though one is here"
+        );
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        bell.withdraw(DOOR);
         assert_eq!(ring(&mut bell, GUEST), Caller::Guest(next, GUEST), "who was here may come again");
     }
 

@@ -406,7 +406,7 @@ impl LineHandle {
     pub fn shut(&self) {
         let mut state = self.endpoint.0.state();
         if self.has_invite {
-            state.doorbell.set(self.id, Admits::Nobody(stun::Turned::Withdrawn));
+            state.doorbell.withdraw(self.id);
         } else {
             state.doorbell.remove(self.id);
         }
