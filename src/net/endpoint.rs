@@ -437,10 +437,15 @@ impl LineHandle {
             state.doorbell.set(*taken, Admits::Nobody(stun::Turned::Withdrawn));
         }
         if self.has_invite {
-            state.doorbell.set(self.id, Admits::Nobody(stun::Turned::Withdrawn));
+            state.doorbell.withdraw(self.id);
         } else {
             state.doorbell.remove(self.id);
         }
+    }
+
+    /// Whether the invite of this line is for many guests: one who comes late is not told so, and tries again.
+    pub fn admit_many(&self, many: bool) {
+        self.endpoint.0.state().doorbell.set_many(self.id, many);
     }
 
     /// What comes in on this socket of the port goes there.
