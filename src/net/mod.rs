@@ -16,6 +16,7 @@ mod backoff;
 mod build;
 mod control;
 mod endpoint;
+mod http;
 mod intercept;
 mod interfaces;
 mod keeper;
@@ -41,14 +42,19 @@ mod tap;
 mod tests;
 mod turn_stream;
 mod watch;
+mod web;
+mod websocket;
 
 pub use endpoint::Endpoint;
+pub use http::ask;
 pub use keeper::Reach;
 pub use keys::Keys;
 pub use mapping::PortMapping;
 pub use page::{PageEvent, PageServer};
-pub use peer::Peer;
+pub use peer::{EarlyOffer, Peer, Rest, Trickle, Way};
 pub use server::{ServerUrl, Transport};
+pub use web::WebError;
+pub use websocket::{SocketEvent, WebSocket};
 
 use crate::invite::stun::Turned;
 use crate::invite::{BrowserGuest, Description, Guest};

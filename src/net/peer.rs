@@ -3,6 +3,9 @@
 
 mod browser;
 mod pair;
+mod server;
+
+pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
 use super::keys::Keys;
@@ -19,6 +22,7 @@ use crate::room::diagnosis::{Traffic, Ways};
 use crate::units::{MediaKind, Redacted};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
+use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,7 +86,7 @@ impl Peer {
     ) -> Result<(Self, Description), NetError> {
         // Nobody can knock at a relay: it passes on only what comes from where we sent to.
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, Shape::Call).await?;
         keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
@@ -102,7 +106,7 @@ impl Peer {
         let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
         let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
         let admits = Admits::Only(ufrag.into());
-        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits, Shape::Call).await?;
         // The checks begin before the answer is complete.
         peer.runtime.line.expect(ufrag, password);
         let remote = remote.clone();
@@ -236,13 +240,14 @@ impl Peer {
         }
     }
 
-    /// A connection with both tracks, sound first, and the control channel.
+    /// A connection with both tracks, sound first, and the control channel if there is one.
     async fn new(
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
         keys: &Keys,
         admits: Admits,
+        shape: Shape,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
@@ -274,13 +279,17 @@ impl Peer {
         // candidates, which stand there.
         let (audio_track, video_track) =
             (media::audio_track(audio), media::video_track(video, identity.retransmission));
-        let add =
-            |track: &Arc<TrackLocalStaticRTP>| connection.add_track(track.clone() as Arc<dyn TrackLocal>);
         let senders = [
-            (MediaKind::Audio, add(&audio_track).await.map_err(internal)?),
-            (MediaKind::Video, add(&video_track).await.map_err(internal)?),
+            (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
+            (MediaKind::Video, shape.add(&*connection, &video_track).await?),
         ];
-        let channel = control::open(&*connection).await?;
+        let channel = match shape {
+            Shape::Call => Some(control::open(&*connection).await?),
+            Shape::Server(_) => None,
+        };
+        if channel.is_none() {
+            runtime.settle();
+        }
 
         let (video_out, video_in) = mpsc::channel(send::VIDEO_QUEUE);
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
@@ -294,8 +303,9 @@ impl Peer {
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
-        let control_task =
-            Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
+        let control_task = channel.map(|channel| {
+            tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link()))
+        });
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let port = if config.relay_only { None } else { runtime.port_behind_router() };
@@ -321,11 +331,21 @@ impl Peer {
     async fn gather(
         &self,
         description: RTCSessionDescription,
-        mut gathered: cell::Receiver<bool>,
+        gathered: cell::Receiver<bool>,
         config: &NetConfig,
         keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
+        let mapped = self.wait_for_candidates(gathered, GATHERING).await;
+        self.described(config, keys, mapped).await
+    }
+
+    /// Gives where the router passes packets on to us, if it does.
+    async fn wait_for_candidates(
+        &self,
+        mut gathered: cell::Receiver<bool>,
+        patience: Duration,
+    ) -> Option<SocketAddr> {
         let (mut link, mut mapped) = (self.monitor.link(), None);
         let both = async {
             let mapping = async {
@@ -341,10 +361,20 @@ impl Peer {
             () = both => {}
             // Nobody needs the code any more.
             _ = link.wait_for(|link| *link == Link::Connected) => {}
-            () = tokio::time::sleep(GATHERING) => {
+            () = tokio::time::sleep(patience) => {
                 tracing::info!("gathering was cut short: an ICE server or the router does not answer");
             }
         }
+        mapped
+    }
+
+    /// Our description with the candidates that are there.
+    async fn described(
+        &self,
+        config: &NetConfig,
+        keys: &Keys,
+        mapped: Option<SocketAddr>,
+    ) -> Result<String, NetError> {
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
         let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };

@@ -1,6 +1,7 @@
 //! A browser that has knocked at an invite: it keeps the credentials it has drawn itself, so it gets a connection of its
 //! own, which answers the offer that its name for us tells (see `invite::browser`).
 
+use super::server::Shape;
 use super::{OFFER_CHECKS, Peer, internal, remote_description, unusable};
 use crate::invite::{Admits, BrowserGuest, Kind};
 use crate::net::keys::Keys;
@@ -19,7 +20,7 @@ impl Peer {
         let own = keys.for_browser(guest)?;
         let offer = remote_description(&guest.offer(), Kind::Invite)?;
         let admits = Admits::Only(guest.ufrag().to_owned());
-        let (mut peer, _) = Self::new(&config, events, OFFER_CHECKS, &own, admits).await?;
+        let (mut peer, _) = Self::new(&config, events, OFFER_CHECKS, &own, admits, Shape::Call).await?;
         let (ufrag, password) = sdp::credentials(&offer.sdp).unwrap_or_default();
         peer.runtime.line.expect(ufrag, password);
         peer.runtime.line.take_door(&keys.identity.ufrag, &keys.identity.password.0);
