@@ -28,9 +28,11 @@ impl<'a> Piece<'a> {
         if head & EXTENDED != 0 {
             let (&more, behind) = rest.split_first().ok_or(Damaged)?;
             rest = behind;
-            let [picture_id, base_index, layer_or_key] = [more & 0x80, more & 0x40, more & 0x30].map(|bit| bit != 0);
+            let [picture_id, base_index, layer_or_key] =
+                [more & 0x80, more & 0x40, more & 0x30].map(|bit| bit != 0);
             let long_id = picture_id && rest.first().is_some_and(|id| id & 0x80 != 0);
-            let length = [picture_id, long_id, base_index, layer_or_key].into_iter().filter(|there| *there).count();
+            let length =
+                [picture_id, long_id, base_index, layer_or_key].into_iter().filter(|there| *there).count();
             rest = rest.get(length..).ok_or(Damaged)?;
         }
         if rest.is_empty() {

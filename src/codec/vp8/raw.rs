@@ -232,7 +232,8 @@ fn wrap(image: &I420) -> Result<sys::vpx_image_t, CodecError> {
     let format = sys::vpx_img_fmt_t::VPX_IMG_FMT_I420;
     // SAFETY: the call fills the whole of `picture`, or fails; it does not look at the pixels.
     let mut picture: sys::vpx_image_t = unsafe {
-        if sys::vpx_img_wrap(picture.as_mut_ptr(), format, width, height, 1, y.as_ptr().cast_mut()).is_null() {
+        if sys::vpx_img_wrap(picture.as_mut_ptr(), format, width, height, 1, y.as_ptr().cast_mut()).is_null()
+        {
             return Err(CodecError::Fatal("a picture could not be described".into()));
         }
         picture.assume_init()
@@ -284,8 +285,7 @@ impl RawDecoder {
         self.context.check("a frame", result).map_err(|_| CodecError::NeedsKeyframe)?;
         let mut place = null();
         // SAFETY: what the call gives is null or a picture that stays until the codec's next call.
-        let picture =
-            unsafe { sys::vpx_codec_get_frame(&raw mut *self.context.0, &raw mut place).as_ref() };
+        let picture = unsafe { sys::vpx_codec_get_frame(&raw mut *self.context.0, &raw mut place).as_ref() };
         let Some(picture) = picture else { return Ok(None) };
         let mut corrupted: c_int = 0;
         // SAFETY: this control writes an `int`.
