@@ -13,7 +13,7 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::Stats;
+use crate::stats::{PeerStats, Stats};
 use crate::units::Redacted;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -67,6 +67,7 @@ pub struct Session {
     person: PeerId,
     remote: RemotePeer,
     told: RemotePeer,
+    told_sound_only: bool,
     /// Until then its devices are still opening, and no word is said of them.
     remote_settles: Option<Instant>,
     /// Devices that have run, and the last error said of each kind.
@@ -112,6 +113,7 @@ impl Session {
             person: PeerId(0),
             remote: RemotePeer::default(),
             told: RemotePeer::default(),
+            told_sound_only: false,
             remote_settles: None,
             opened: Vec::new(),
             failures: Vec::new(),
@@ -256,7 +258,10 @@ impl Session {
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
             Event::MutedBy(_) => self.say("The host has muted your microphone."),
             Event::FirstPicture(_) => self.say("Their picture is here."),
-            Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
+            Event::Stats(stats, _) => {
+                self.tell_format(&stats);
+                self.outputs.push_back(Output::Stats(stats));
+            }
             Event::Gone => match self.phase {
                 Phase::Leaving { exit, .. } => self.end(exit),
                 Phase::AwaitingInvite | Phase::Running(_) => {
@@ -488,6 +493,14 @@ impl Session {
             }
             // Said with the end that follows.
             Trouble::Failed(_) => {}
+        }
+    }
+
+    /// Says, once, that there will be no pictures.
+    fn tell_format(&mut self, stats: &Stats) {
+        let sound_only = stats.peers.iter().any(PeerStats::is_sound_only);
+        if sound_only && !std::mem::replace(&mut self.told_sound_only, true) {
+            self.say("Sound only: the other side has no video format that this one has too.");
         }
     }
 

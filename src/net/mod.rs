@@ -29,6 +29,7 @@ pub mod nat;
 pub mod nearby;
 mod page;
 mod peer;
+mod pictures;
 pub mod relay;
 mod roam;
 mod runtime;

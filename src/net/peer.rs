@@ -14,14 +14,14 @@ use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
+use super::{address, backoff, control, intercept, keeper, media, pictures, sdp, send, watch};
+use crate::codec;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
-use crate::ports::{Inlet, Outlet};
+use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
-use crate::units::{MediaKind, Redacted};
+use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +51,8 @@ pub struct Peer {
     monitor: Arc<Monitor>,
     senders: [(MediaKind, Arc<dyn RtpSender>); 2],
     outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
+    /// The codec of pictures in both directions.
+    agreed: AgreedVideo,
     control: mpsc::Sender<String>,
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -88,6 +90,7 @@ impl Peer {
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
         let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, Shape::Call).await?;
         keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
+        pictures::offer_all(&*peer.connection, &peer.senders[1].1).await;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
@@ -100,7 +103,7 @@ impl Peer {
         invite: &Description,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let remote = remote_description(invite, Kind::Invite)?;
+        let (remote, codec) = remote_description(invite, Kind::Invite)?;
         let secret = invite::secret(invite);
         let keys = Keys::guest(secret)?;
         let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
@@ -109,19 +112,30 @@ impl Peer {
         let (peer, gathered) = Self::new(&config, events, checks, &keys, admits, Shape::Call).await?;
         // The checks begin before the answer is complete.
         peer.runtime.line.expect(ufrag, password);
-        let remote = remote.clone();
+        peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        let mut sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        if codec.is_none() {
+            sdp = pictures::refuse(&sdp);
+        }
         peer.negotiated().await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
     pub async fn accept(&self, reply: &Description) -> Result<(), NetError> {
-        let remote = remote_description(reply, Kind::Reply)?;
+        let (remote, codec) = remote_description(reply, Kind::Reply)?;
+        self.prepare(codec).await?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.negotiated().await
+    }
+
+    /// Pictures will be of this codec, before webrtc reads the other side's description.
+    async fn prepare(&self, codec: Option<VideoCodec>) -> Result<(), NetError> {
+        self.agreed.set(codec);
+        let (ssrc, retransmission) = (self.keys.identity.video, self.keys.identity.retransmission);
+        pictures::prepare(&self.senders[1].1, codec, ssrc, retransmission).await.map_err(internal)
     }
 
     /// What it goes by: an invite can be offered again with the same.
@@ -177,7 +191,8 @@ impl Peer {
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
     pub fn outlet(&self) -> Outlet {
-        Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }
+        let (video, audio) = self.outlet.clone();
+        Outlet { video, audio, agreed: self.agreed.clone() }
     }
 
     /// Received packets go here from now on.
@@ -278,7 +293,7 @@ impl Peer {
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
         let (audio_track, video_track) =
-            (media::audio_track(audio), media::video_track(video, identity.retransmission));
+            (media::audio_track(audio), media::video_track(VideoCodec::H264, video, identity.retransmission));
         let senders = [
             (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
             (MediaKind::Video, shape.add(&*connection, &video_track).await?),
@@ -315,6 +330,7 @@ impl Peer {
             monitor,
             senders,
             outlet,
+            agreed: AgreedVideo::default(),
             control,
             control_task,
             tasks,
@@ -404,11 +420,9 @@ impl Peer {
                     self.monitor.set_red(red);
                 }
                 MediaKind::Video => {
-                    let wanted = |codec: &&RTCRtpCodecParameters| {
-                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
-                    };
-                    let codec = codecs.iter().find(wanted);
-                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                    let agreed = self.agreed.get();
+                    let payload_type = agreed.and_then(|agreed| media::pictures(&codecs, agreed));
+                    self.monitor.set_payload_type(*kind, payload_type);
                 }
             }
         }
@@ -438,16 +452,20 @@ fn unusable(error: impl std::fmt::Display) -> NetError {
     NetError::Description(error.to_string())
 }
 
-fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessionDescription, NetError> {
+/// The other side's description as webrtc shall read it, and the codec that is agreed on by it.
+fn remote_description(
+    description: &Description,
+    kind: Kind,
+) -> Result<(RTCSessionDescription, Option<VideoCodec>), NetError> {
     if description.kind != kind {
         return Err(NetError::Description("it is of the wrong kind.".into()));
     }
-    let sdp = sdp::admit(&description.sdp.0)?;
-    match kind {
+    let (sdp, codec) = pictures::agree(&sdp::admit(&description.sdp.0)?, kind, codec::video_codecs());
+    let description = match kind {
         Kind::Invite => RTCSessionDescription::offer(sdp),
         Kind::Reply => RTCSessionDescription::answer(sdp),
-    }
-    .map_err(unusable)
+    };
+    Ok((description.map_err(unusable)?, codec))
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.

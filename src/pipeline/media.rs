@@ -12,7 +12,7 @@ use super::mix::{self, SpeakerLink, SpeakerWish};
 use super::receive_audio::{self, VoiceIn};
 use super::receive_video::{self, VideoIn};
 use super::send_audio::{self, AudioOut, MicrophoneLink, MicrophoneWish, PLAYED_BLOCKS};
-use super::send_video::{self, VideoOut};
+use super::send_codecs::{self, VideoOuts};
 use super::sync::PeerSync;
 use super::voice::VoiceSettings;
 use super::worker::{Events, Wish, Worker};
@@ -23,10 +23,10 @@ use crate::device::{
     SpeakerChoice, VideoSource,
 };
 use crate::frame::RtpPacket;
-use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
+use crate::ports::{AgreedVideo, Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +67,7 @@ pub struct Media {
 
 struct Shared {
     camera: CameraLink,
-    video: VideoOut,
+    video: VideoOuts,
     microphone: MicrophoneLink,
     speaker: SpeakerLink,
     /// For the first peer that comes.
@@ -100,7 +100,7 @@ impl Media {
                 picture: setup.picture,
                 stopped: false,
             }),
-            video: VideoOut::new(setup.max_bitrate),
+            video: VideoOuts::new(setup.max_bitrate),
             microphone: MicrophoneLink {
                 wish: Wish::new(MicrophoneWish { choice: setup.microphone, settings, muted: false }),
                 out: AudioOut::default(),
@@ -120,7 +120,7 @@ impl Media {
         };
         let workers = vec![
             start("cam", DeviceKind::Camera, |s, openers| camera::run(&s.camera, openers, &s.events)),
-            start("venc", DeviceKind::Camera, |s, _| send_video::run(&s.camera, &s.video)),
+            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video)),
             start("aenc", DeviceKind::Microphone, |s, openers| {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),
@@ -199,6 +199,7 @@ pub struct PeerMedia {
     sends: bool,
     inlet: Inlet,
     waiting: Mutex<Option<Waiting>>,
+    agreed: AgreedVideo,
     video: Arc<VideoIn>,
     voice: Arc<VoiceIn>,
     sync: Arc<PeerSync>,
@@ -222,6 +223,7 @@ impl PeerMedia {
         let video_out = || shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
         let path = receives.then(video_out).flatten();
         let file = path.map(|path| VideoFile::start(path, shared.fps, shared.events.clone()));
+        let agreed = outlet.as_ref().map(|outlet| outlet.agreed.clone()).unwrap_or_default();
         let video = Arc::new(VideoIn::new(id, to_decode, ended, sync.clone(), file));
         let (link, events) = (video.clone(), shared.events.clone());
         let decoder =
@@ -233,14 +235,14 @@ impl PeerMedia {
         let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));
-        Self { id, shared, sends, inlet, waiting, video, voice, sync, running, decoder }
+        Self { id, shared, sends, inlet, waiting, agreed, video, voice, sync, running, decoder }
     }
 
     /// Sends to this peer and plays what comes from it from now on.
     fn begin(&self, Waiting { outlet, target }: Waiting) {
         self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
         let Some(outlet) = outlet else { return };
-        self.shared.video.add(self.id, outlet.video, target);
+        self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target);
         self.shared.microphone.out.add(self.id, outlet.audio);
         self.shared.camera.want();
     }
@@ -312,6 +314,8 @@ impl PeerMedia {
 
     /// Fills in what the media threads know: codecs, pictures, freezes, sound.
     pub fn stats(&self, into: &mut PeerStats) {
+        let codec = self.agreed.get().map_or(PeerStats::NO_CODEC, VideoCodec::name);
+        (into.inbound.video.codec, into.outbound.video.codec) = (codec.into(), codec.into());
         self.video.stats(&mut into.inbound.video);
         self.voice.stats(&mut into.inbound.audio);
         self.shared.video.stats(self.id, &mut into.outbound.video);

@@ -18,13 +18,14 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<Self, NetError> {
         let own = keys.for_browser(guest)?;
-        let offer = remote_description(&guest.offer(), Kind::Invite)?;
+        let (offer, codec) = remote_description(&guest.offer(), Kind::Invite)?;
         let admits = Admits::Only(guest.ufrag().to_owned());
         let (mut peer, _) = Self::new(&config, events, OFFER_CHECKS, &own, admits, Shape::Call).await?;
         let (ufrag, password) = sdp::credentials(&offer.sdp).unwrap_or_default();
         peer.runtime.line.expect(ufrag, password);
         peer.runtime.line.take_door(&keys.identity.ufrag, &keys.identity.password.0);
-        peer.connection.set_remote_description(offer.clone()).await.map_err(unusable)?;
+        peer.prepare(codec).await?;
+        peer.connection.set_remote_description(offer).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
         peer.connection.set_local_description(answer).await.map_err(internal)?;
         peer.negotiated().await?;
