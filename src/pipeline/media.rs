@@ -5,14 +5,17 @@
 //!     \--> venc --> each peer's Outlet.video       each peer's Inlet.video --> vdec-N --> its picture
 //!  aenc ---------> each peer's Outlet.audio        each peer's Inlet.audio --> mix -----> speaker
 //!    ^------------------- what the speaker played -----------------------------/
+//!  compose, amix: for peers who get a mix of everybody instead (see `mixing`)
 //! ```
 
 use super::camera::{self, CameraLink, CameraWish};
 use super::mix::{self, SpeakerLink, SpeakerWish};
+use super::mixing::{self, Direct, MixPlan, Mixing};
 use super::receive_audio::{self, VoiceIn};
 use super::receive_video::{self, VideoIn};
 use super::send_audio::{self, AudioOut, MicrophoneLink, MicrophoneWish, PLAYED_BLOCKS};
 use super::send_codecs::{self, VideoOuts};
+use super::send_video::VideoOut;
 use super::sync::PeerSync;
 use super::voice::VoiceSettings;
 use super::worker::{Events, Wish, Worker};
@@ -23,6 +26,7 @@ use crate::device::{
     SpeakerChoice, VideoSource,
 };
 use crate::frame::RtpPacket;
+use crate::mix::Member;
 use crate::ports::{AgreedVideo, Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
@@ -70,10 +74,17 @@ struct Shared {
     video: VideoOuts,
     microphone: MicrophoneLink,
     speaker: SpeakerLink,
+    mixing: Mixing,
     /// For the first peer that comes.
     video_out: Mutex<Option<PathBuf>>,
     fps: u32,
     events: Events,
+}
+
+impl Shared {
+    fn direct(&self) -> Direct<'_> {
+        Direct { camera: &self.camera, video: &self.video, audio: &self.microphone.out }
+    }
 }
 
 impl Media {
@@ -93,6 +104,7 @@ impl Media {
             noise_suppression: setup.noise_suppression,
             automatic_gain: setup.automatic_gain,
         };
+        let mixing = Mixing::new(setup.max_bitrate);
         let shared = Arc::new(Shared {
             fps: setup.picture.fps,
             camera: CameraLink::new(CameraWish {
@@ -105,11 +117,14 @@ impl Media {
                 wish: Wish::new(MicrophoneWish { choice: setup.microphone, settings, muted: false }),
                 out: AudioOut::default(),
                 played: to_cancel,
+                tap: mixing.tap(),
             },
             speaker: SpeakerLink {
                 wish: Wish::new(SpeakerWish { choice: setup.speaker, peers: Vec::new() }),
                 played,
+                tap: mixing.tap(),
             },
+            mixing,
             video_out: Mutex::new(setup.video_out),
             events: Events(events),
         });
@@ -125,6 +140,8 @@ impl Media {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),
             start("mix", DeviceKind::Speaker, |s, openers| mix::run(&s.speaker, openers, &s.events)),
+            start("amix", DeviceKind::Speaker, |s, _| mixing::run_sound(&s.mixing)),
+            start("compose", DeviceKind::Camera, |s, _| mixing::run_pictures(&s.mixing, &s.camera.preview)),
         ];
         Self { shared, workers }
     }
@@ -164,6 +181,21 @@ impl Media {
         self.shared.speaker.wish.change(|wish| wish.choice = choice);
     }
 
+    /// Who gets a mix of everybody in place of our own camera and microphone, from now on. To be said again whenever
+    /// anything of it changes; the devices do not notice. See `pipeline::mixing`.
+    pub fn mix_for(&self, plan: MixPlan) {
+        self.shared.mixing.set_plan(plan, &self.shared.direct());
+    }
+    /// At which size the mix shows this member: its picture need not come any larger, and it must come. `None`: it is
+    /// not in it.
+    pub fn mixed_size(&self, member: Member) -> Option<Resolution> {
+        self.shared.mixing.size_of(member)
+    }
+    /// Who speaks, while there is a mix.
+    pub fn mix_speaker(&self) -> Option<Member> {
+        self.shared.mixing.speaker()
+    }
+
     /// Joins a peer to the media threads. They work for it from its first [`PeerMedia::request_keyframe`] on: before,
     /// while codes are exchanged, it costs nothing.
     pub fn open_peer(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
@@ -187,6 +219,7 @@ impl Drop for Media {
         self.shared.camera.encoder.close();
         self.shared.microphone.wish.end();
         self.shared.speaker.wish.end();
+        self.shared.mixing.end();
         let deadline = Instant::now() + END;
         self.workers.drain(..).for_each(|worker| worker.join(deadline));
     }
@@ -242,9 +275,16 @@ impl PeerMedia {
     fn begin(&self, Waiting { outlet, target }: Waiting) {
         self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
         let Some(outlet) = outlet else { return };
-        self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target);
+        if self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target) {
+            self.shared.camera.want();
+        }
         self.shared.microphone.out.add(self.id, outlet.audio);
-        self.shared.camera.want();
+        self.shared.mixing.join(self.id, self.picture(), &self.shared.direct());
+    }
+
+    /// What makes our pictures for this peer now: our own encoder, or one of the mix.
+    fn outgoing<T>(&self, use_it: impl FnOnce(&VideoOut) -> T) -> T {
+        self.shared.mixing.with_video(self.id, &self.shared.video, use_it)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
@@ -265,7 +305,7 @@ impl PeerMedia {
         let waiting = self.waiting().take();
         match waiting {
             Some(waiting) => self.begin(waiting),
-            None if self.sends => self.shared.video.request_keyframe(),
+            None if self.sends => self.outgoing(VideoOut::request_keyframe),
             None => {}
         }
     }
@@ -274,13 +314,14 @@ impl PeerMedia {
     pub fn set_video_target(&self, target: Bitrate) {
         match &mut *self.waiting() {
             Some(waiting) => waiting.target = Some(target),
-            None => self.shared.video.set_target(self.id, target),
+            None => self.outgoing(|out| out.set_target(self.id, target)),
         }
     }
 
     /// What share of our voice packets the peer misses, 0.0 to 1.0.
     pub fn set_audio_loss(&self, loss: f32) {
         self.shared.microphone.out.set_loss(self.id, loss);
+        self.shared.mixing.audio().set_loss(self.id, loss);
     }
 
     /// Steers how long a missing packet is waited for.
@@ -299,7 +340,7 @@ impl PeerMedia {
 
     /// At which size the peer draws our picture; `None`: nobody looks at it, so none is made for this peer.
     pub fn peer_view(&self, drawn: Option<Resolution>) {
-        self.shared.video.set_view(self.id, drawn);
+        self.outgoing(|out| out.set_view(self.id, drawn));
     }
 
     /// Whether we draw the peer's picture. It stops sending while we do not, which is no freeze.
@@ -318,8 +359,10 @@ impl PeerMedia {
         (into.inbound.video.codec, into.outbound.video.codec) = (codec.into(), codec.into());
         self.video.stats(&mut into.inbound.video);
         self.voice.stats(&mut into.inbound.audio);
-        self.shared.video.stats(self.id, &mut into.outbound.video);
-        self.shared.microphone.out.stats(&mut into.outbound.audio);
+        self.outgoing(|out| out.stats(self.id, &mut into.outbound.video));
+        if !self.shared.mixing.audio().stats(self.id, &mut into.outbound.audio) {
+            self.shared.microphone.out.stats(&mut into.outbound.audio);
+        }
     }
 }
 
@@ -327,9 +370,7 @@ impl Drop for PeerMedia {
     fn drop(&mut self) {
         if self.waiting().is_none() {
             if self.sends {
-                self.shared.camera.release();
-                self.shared.video.remove(self.id);
-                self.shared.microphone.out.remove(self.id);
+                self.shared.mixing.leave(self.id, &self.shared.direct());
             }
             self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
         }

@@ -12,8 +12,10 @@ pub mod ladder;
 mod media;
 mod meter;
 mod mix;
+mod mixing;
 mod mute;
 mod muted;
+mod outlet;
 mod pairing;
 mod receive_audio;
 mod receive_video;
@@ -28,6 +30,7 @@ mod worker;
 pub mod y4m;
 
 pub use media::{Media, Openers, PeerMedia};
+pub use mixing::{MixMember, MixPlan};
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;

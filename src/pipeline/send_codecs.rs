@@ -8,8 +8,7 @@ use super::camera::CameraLink;
 use super::send_video::{Sending, VideoOut};
 use crate::frame::EncodedFrame;
 use crate::ports::PeerId;
-use crate::stats::OutboundVideo;
-use crate::units::{Bitrate, Resolution, VideoCodec};
+use crate::units::{Bitrate, VideoCodec};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -32,37 +31,39 @@ impl VideoOuts {
         [&self.h264, &self.vp8]
     }
 
-    /// `codec`: what the peer takes; one that takes none gets nothing.
+    /// `codec`: what the peer takes; one that takes none gets nothing. Gives whether it does.
     pub fn add(
         &self,
         id: PeerId,
         codec: Option<VideoCodec>,
         sender: Sender<EncodedFrame>,
         target: Option<Bitrate>,
-    ) {
+    ) -> bool {
         match codec {
             Some(VideoCodec::H264) => self.h264.add(id, sender, target),
             Some(VideoCodec::Vp8) => self.vp8.add(id, sender, target),
             None => tracing::info!(peer = id.0, "no video codec in common: no pictures are sent"),
         }
+        codec.is_some()
     }
 
-    // The rest is for whichever knows the peer.
-
-    pub fn remove(&self, id: PeerId) {
-        self.all().into_iter().for_each(|out| out.remove(id));
+    /// What nearly everybody takes. The pictures of a mix are of this codec too.
+    pub fn usual(&self) -> &VideoOut {
+        &self.h264
     }
+
+    /// Whether the peer takes another codec than the usual one.
+    pub fn is_apart(&self, id: PeerId) -> bool {
+        self.vp8.has(id)
+    }
+
+    /// What makes the peer's pictures.
+    pub fn of(&self, id: PeerId) -> &VideoOut {
+        if self.is_apart(id) { &self.vp8 } else { &self.h264 }
+    }
+
     pub fn request_keyframe(&self) {
         self.all().into_iter().for_each(VideoOut::request_keyframe);
-    }
-    pub fn set_target(&self, id: PeerId, target: Bitrate) {
-        self.all().into_iter().for_each(|out| out.set_target(id, target));
-    }
-    pub fn set_view(&self, id: PeerId, drawn: Option<Resolution>) {
-        self.all().into_iter().for_each(|out| out.set_view(id, drawn));
-    }
-    pub fn stats(&self, id: PeerId, into: &mut OutboundVideo) {
-        self.all().into_iter().for_each(|out| out.stats(id, into));
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn run(camera: &CameraLink, outs: &VideoOuts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::OutboundVideo;
 
     #[test]
     fn each_peer_is_known_where_its_codec_is_made() {
@@ -99,11 +101,11 @@ mod tests {
         }
         for (id, codec) in [(1, "H264"), (2, "VP8"), (3, "")] {
             let mut stats = OutboundVideo::default();
-            outs.stats(PeerId(id), &mut stats);
+            outs.of(PeerId(id)).stats(PeerId(id), &mut stats);
             assert_eq!(stats.codec, codec);
         }
         assert!(outs.h264.is_wanted() && outs.vp8.is_wanted());
-        outs.remove(PeerId(2));
+        assert!(outs.of(PeerId(2)).take(PeerId(2)).is_some());
         assert!(outs.h264.is_wanted() && !outs.vp8.is_wanted());
     }
 }

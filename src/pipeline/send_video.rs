@@ -20,6 +20,8 @@ use tokio::sync::mpsc::error::TrySendError;
 const START_RATE: Bitrate = Bitrate::from_kbps(1000);
 /// What is asked for if the user has set no limit.
 const DEFAULT_MAX: Bitrate = Bitrate::from_kbps(2500);
+/// Between two pictures of a stream at least, where one source takes over from another whose clock was ahead.
+const LEAST_STEP: Duration = Duration::from_millis(1);
 /// Measured rates that differ by less are the same camera.
 const FPS_STEP: f64 = 2.0;
 
@@ -41,7 +43,7 @@ struct State {
     throttle: KeyframeThrottle,
 }
 
-struct VideoOutlet {
+pub(super) struct VideoOutlet {
     id: PeerId,
     sender: Sender<EncodedFrame>,
     target: Option<Bitrate>,
@@ -55,6 +57,26 @@ struct VideoOutlet {
     sent: u64,
     /// The totals when this peer came.
     before: Totals,
+    /// What earlier encoders made for it.
+    earlier: Totals,
+    /// Of the last frame sent: the next one is later, from whatever source.
+    last_at: Option<Instant>,
+}
+
+impl VideoOutlet {
+    pub fn target(&self) -> Bitrate {
+        self.target.unwrap_or(START_RATE)
+    }
+
+    /// All that was made for it: by this encoder, whose totals these are, and by earlier ones.
+    fn all(&self, totals: &Totals) -> Totals {
+        Totals {
+            encoded: totals.encoded - self.before.encoded + self.earlier.encoded,
+            keyframes: totals.keyframes - self.before.keyframes + self.earlier.keyframes,
+            seconds: totals.seconds - self.before.seconds + self.earlier.seconds,
+            ..totals.clone()
+        }
+    }
 }
 
 /// Cumulative, for the one encoder.
@@ -96,11 +118,36 @@ impl VideoOut {
             throttle: KeyframeThrottle::default(),
             sent: 0,
             before,
+            earlier: Totals::default(),
+            last_at: None,
         });
     }
 
-    pub fn remove(&self, id: PeerId) {
-        self.lock().outlets.retain(|outlet| outlet.id != id);
+    /// The peer's pictures come from elsewhere from now on.
+    pub fn take(&self, id: PeerId) -> Option<VideoOutlet> {
+        let mut state = self.lock();
+        let index = state.outlets.iter().position(|outlet| outlet.id == id)?;
+        let mut outlet = state.outlets.remove(index);
+        outlet.earlier = outlet.all(&state.totals);
+        Some(outlet)
+    }
+
+    /// Takes over a peer from elsewhere, with a keyframe.
+    pub fn put(&self, mut outlet: VideoOutlet) {
+        let mut state = self.lock();
+        state.keyframe = true;
+        outlet.broken = true;
+        outlet.before = state.totals.clone();
+        state.outlets.push(outlet);
+    }
+
+    pub fn has(&self, id: PeerId) -> bool {
+        self.lock().outlets.iter().any(|outlet| outlet.id == id)
+    }
+
+    /// Who takes pictures here, and what the way to each has room for.
+    pub fn targets(&self) -> Vec<(PeerId, Bitrate)> {
+        self.lock().outlets.iter().map(|outlet| (outlet.id, outlet.target())).collect()
     }
 
     pub fn request_keyframe(&self) {
@@ -141,11 +188,11 @@ impl VideoOut {
         let mut state = self.lock();
         let fps = state.sent_rate.rate(Instant::now());
         let Some(outlet) = state.outlets.iter().find(|outlet| outlet.id == id) else { return };
-        let (now, before) = (&state.totals, &outlet.before);
+        let (now, all) = (&state.totals, outlet.all(&state.totals));
         into.codec = self.codec.name().into();
-        into.frames_encoded = now.encoded - before.encoded;
-        into.key_frames_encoded = now.keyframes - before.keyframes;
-        into.total_encode_time = now.seconds - before.seconds;
+        into.frames_encoded = all.encoded;
+        into.key_frames_encoded = all.keyframes;
+        into.total_encode_time = all.seconds;
         into.frames_sent = outlet.sent;
         into.frames_per_second = fps;
         into.frame_width = now.resolution.map_or(0, |resolution| resolution.width);
@@ -158,7 +205,7 @@ impl VideoOut {
     fn target(&self) -> Bitrate {
         let state = self.lock();
         let seen = state.outlets.iter().filter(|outlet| !outlet.hidden);
-        let slowest = seen.map(|outlet| outlet.target.unwrap_or(START_RATE)).min();
+        let slowest = seen.map(VideoOutlet::target).min();
         slowest.unwrap_or(START_RATE).min(self.max)
     }
 
@@ -193,10 +240,16 @@ impl VideoOut {
             if outlet.hidden || outlet.broken && !frame.keyframe {
                 return true;
             }
-            match outlet.sender.try_send(frame.clone()) {
+            let mut frame = frame.clone();
+            if let Some(last) = outlet.last_at.filter(|last| *last >= frame.captured_at) {
+                frame.captured_at = last + LEAST_STEP;
+            }
+            let captured_at = frame.captured_at;
+            match outlet.sender.try_send(frame) {
                 Ok(()) => {
                     outlet.broken = false;
                     outlet.sent += 1;
+                    outlet.last_at = Some(captured_at);
                     true
                 }
                 // It is not missed.
@@ -402,7 +455,7 @@ mod tests {
         encoded(20..30, start, &mut sending, &out, &mut first_frames);
         assert!(received(&mut second_frames)[0], "it goes on with a keyframe");
 
-        out.remove(PeerId(1));
+        drop(out.take(PeerId(1)));
         drop(second_frames);
         (30..32).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert!(out.lock().outlets.is_empty(), "a peer that is gone is forgotten");
@@ -431,7 +484,7 @@ mod tests {
         out.set_target(PeerId(1), Bitrate::from_kbps(400));
         out.set_target(PeerId(2), Bitrate::from_kbps(4000));
         assert_eq!(out.target(), Bitrate::from_kbps(400));
-        out.remove(PeerId(1));
+        drop(out.take(PeerId(1)));
         assert_eq!(out.target(), Bitrate::from_kbps(900));
     }
 
