@@ -9,6 +9,7 @@ use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
@@ -62,7 +63,8 @@ pub struct Session {
     input_ended: bool,
     /// A paste is on its way through the engine.
     pasting: bool,
-    /// What the other side said of itself, and as much of it as is told.
+    /// Who the other side is, what it said of itself, and as much of it as is told.
+    person: PeerId,
     remote: RemotePeer,
     told: RemotePeer,
     /// Until then its devices are still opening, and no word is said of them.
@@ -107,6 +109,7 @@ impl Session {
             partial: String::new(),
             input_ended: false,
             pasting: false,
+            person: PeerId(0),
             remote: RemotePeer::default(),
             told: RemotePeer::default(),
             remote_settles: None,
@@ -188,7 +191,7 @@ impl Session {
                 _ => None,
             };
             if let Some(admit) = admit {
-                return self.send(Command::Admit(admit));
+                return self.send(Command::Admit(self.person, admit));
             }
         }
         let (text, read) = match self.read(text) {
@@ -243,12 +246,15 @@ impl Session {
                 self.say("The candidate was added.");
                 self.check_input_end(now);
             }
-            Event::Remote(remote) => self.handle_remote(now, remote),
-            Event::Trust(comparison) => self.handle_trust(comparison),
+            Event::Remote(person, remote) => {
+                self.person = person;
+                self.handle_remote(now, remote);
+            }
+            Event::Trust(_, comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
-            Event::FirstPicture => self.say("Their picture is here."),
+            Event::FirstPicture(_) => self.say("Their picture is here."),
             Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
             Event::Gone => match self.phase {
                 Phase::Leaving { exit, .. } => self.end(exit),
@@ -268,7 +274,8 @@ impl Session {
             // Nobody nearby is looked for from the terminal.
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Reach(_)
-            | Event::Picture(_)
+            | Event::Left(_)
+            | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted

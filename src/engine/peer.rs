@@ -1,6 +1,6 @@
 //! One remote endpoint as the engine holds it: its connection, its media threads and what it told us.
 
-use super::{Event, OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
+use super::{OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
 use crate::invite::{self, Description, Kind};
 use crate::net::Peer;
 use crate::pipeline::{Media, PeerMedia};
@@ -42,8 +42,8 @@ impl RemoteEnd {
         }
     }
 
-    pub fn picture(&self) -> Event {
-        Event::Picture(Some(PictureHandle(self.media.picture())))
+    pub fn picture(&self) -> PictureHandle {
+        PictureHandle(self.media.picture())
     }
 
     /// Sends in the order of the calls, and never waits for the network here.

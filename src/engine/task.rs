@@ -32,6 +32,7 @@ use nearby::Neighbours;
 use network::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tell::presence;
 use tokio::sync::mpsc;
 
 /// Words of one peer connection under way; statistics and levels do not go through here.
@@ -80,6 +81,8 @@ pub fn spawn(
 
 struct Task {
     call: Call,
+    /// Whoever we are in a call with, for the faces; somebody new in each call.
+    person: PeerId,
     settings: Settings,
     net: crate::net::NetConfig,
     media: Media,
@@ -117,6 +120,7 @@ impl Task {
         call.set_asks(settings.ask_first);
         Self {
             call,
+            person: PeerId(0),
             settings,
             net,
             media,
@@ -204,6 +208,9 @@ impl Task {
         let before = self.call.state();
         let action = self.call.handle(Instant::now(), happening);
         let state = self.call.state();
+        if matches!((before, state), (CallState::Idle | CallState::Ended(_), CallState::Gathering(_))) {
+            self.person.0 += 1;
+        }
         if state != before {
             tracing::info!(from = before.word(), to = state.word(), ?happening, "call");
         }
@@ -217,6 +224,7 @@ impl Task {
         if state != before {
             self.network.entered(Instant::now(), state);
             self.face.tell(Event::Call(state));
+            self.tell_presence();
             self.nearby_state(state);
         }
         if state.in_call() {
@@ -242,7 +250,7 @@ impl Task {
         if let Some(peer) = self.peer.take() {
             peer.connection.withdraw();
             self.closing.spawn(peer.close());
-            self.face.tell(Event::Picture(None));
+            self.tell_left();
         }
     }
 
@@ -301,7 +309,7 @@ impl Task {
                 let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
                 self.tell_code(&peer.own);
                 self.nearby_code(&peer.own);
-                self.face.tell(peer.picture());
+                self.face.tell(Event::Picture(self.person, Some(peer.picture())));
                 self.peer = Some(peer);
                 self.shut_the_door();
                 if let Some(retired) = self.retired.take() {
@@ -347,7 +355,8 @@ impl Task {
                 self.media.stop_camera(stopped);
                 self.tell_switches();
             }
-            Command::Admit(admit) => self.answer_the_door(admit),
+            Command::Admit(person, admit) if person == self.person => self.answer_the_door(admit),
+            Command::Admit(..) => {}
             Command::HangUp => self.happen(Happening::HangUp),
             Command::Dismiss => self.happen(Happening::Dismiss),
             Command::Apply(settings) => self.apply(*settings),
@@ -359,10 +368,11 @@ impl Task {
                     }
                 });
             }
-            Command::View(drawn) => {
+            Command::View(person, drawn) if person == self.person => {
                 self.view = Some(drawn);
                 self.tell_view();
             }
+            Command::View(..) => {}
             Command::Quit => {}
         }
     }
@@ -485,6 +495,7 @@ impl Task {
                 peer.control_open = true;
                 let hello = self.hello();
                 self.say(&hello);
+                self.tell_our_ways();
                 self.tell_view();
                 self.begin_trust().await;
             }
@@ -506,10 +517,11 @@ impl Task {
         let Some(peer) = &mut self.peer else { return };
         match Message::from_json(text) {
             Some(Message::Hello { name, microphone_muted, camera_stopped, waiting }) => {
-                peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped };
+                let presence = presence(self.call.state());
+                peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped, presence };
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
-                self.face.tell(Event::Remote(peer.remote.clone()));
+                self.face.tell(Event::Remote(self.person, peer.remote.clone()));
                 self.tell_view();
                 self.hear_whether_we_wait(waiting);
             }
@@ -522,7 +534,7 @@ impl Task {
                 peer.remote.microphone_muted = microphone_muted;
                 peer.remote.camera_stopped = camera_stopped;
                 peer.media.camera_stopped(camera_stopped);
-                self.face.tell(Event::Remote(peer.remote.clone()));
+                self.face.tell(Event::Remote(self.person, peer.remote.clone()));
             }
             Some(Message::Candidate { candidate }) => {
                 if let Err(error) = peer.connection.add_candidate(&candidate).await {

@@ -146,8 +146,8 @@ impl Peer {
     }
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
-        if let Some((address, _)) = sdp::candidate_address(&candidate) {
-            self.runtime.sockets.with_roam(|roam| roam.add_remote(address));
+        if let Some((address, kind)) = sdp::candidate_address(&candidate) {
+            self.runtime.sockets.with_roam(|roam| roam.add_remote(address, sdp::is_relayed(kind)));
         }
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
@@ -254,7 +254,11 @@ impl Peer {
         // An invite calls nobody: it waits.
         let calling = keys.are_of_an_invite() && admits != Admits::Guests;
         let line = config.endpoint.line(&identity.ufrag, &identity.password.0, admits, events.clone());
-        let runtime = Arc::new(DriverRuntime::new(line, address::relays(&servers.ice), calling));
+        let relays = address::relays(&servers.ice);
+        let runtime = Arc::new(DriverRuntime::new(line, relays.clone(), calling));
+        if !config.relay_only {
+            runtime.sockets.with_roam(|roam| roam.set_relays(relays));
+        }
         runtime.streams.open(servers.streams);
         let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
@@ -383,7 +387,8 @@ impl Peer {
             }
             self.runtime.sockets.with_roam(|roam| {
                 keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
-                sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
+                sdp::addresses(&remote.sdp)
+                    .for_each(|(address, kind)| roam.add_remote(address, sdp::is_relayed(kind)));
             });
         }
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();

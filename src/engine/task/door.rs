@@ -74,7 +74,7 @@ impl Task {
 
     /// Another connection takes the place of this one.
     fn retire(&mut self, peer: RemoteEnd) {
-        self.face.tell(Event::Picture(None));
+        self.tell_left();
         if let Some(older) = self.retired.replace(peer) {
             self.closing.spawn(older.let_go());
         }
@@ -114,6 +114,17 @@ impl Task {
         let Some(peer) = self.peer.as_ref().filter(|peer| peer.own.kind == Kind::Reply) else { return };
         peer.connection.admit(!waiting);
         self.happen(if waiting { Happening::Asked } else { Happening::Admitted });
+    }
+
+    /// We are the guest. Whoever let us in without our reply knows no way to us but the one we came by: with the others
+    /// a call can leave a relay, and finds us again when that way is gone.
+    pub(super) fn tell_our_ways(&self) {
+        let Some(peer) = self.peer.as_ref().filter(|peer| peer.own.kind == Kind::Reply) else { return };
+        if peer.connection.keys().are_of_an_invite() {
+            for candidate in invite::candidates(&peer.own) {
+                self.say(&Message::Candidate { candidate });
+            }
+        }
     }
 
     /// Somebody waits for our word.

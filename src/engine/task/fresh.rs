@@ -94,7 +94,7 @@ impl Task {
             return;
         };
         let mut peer = RemoteEnd::new(PeerId(attempt), connection, own, &self.media);
-        self.face.tell(peer.picture());
+        self.face.tell(Event::Picture(self.person, Some(peer.picture())));
         if let Some(old) = self.peer.take() {
             peer.trust = old.trust.successor();
             peer.remote = old.remote.clone();

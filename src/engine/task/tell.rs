@@ -2,7 +2,9 @@
 
 use super::{LEVEL_STEP, Task};
 use crate::engine::peer::quality;
-use crate::engine::{Event, Quality};
+use crate::engine::{Event, Presence, Quality};
+use crate::invite::Kind;
+use crate::room::call::CallState;
 use crate::room::message::Message;
 use crate::stats::{PeerStats, ProcessStats, Stats};
 use crate::units::Resolution;
@@ -49,6 +51,21 @@ impl Task {
         self.face.tell(Event::Muted { microphone: self.microphone_muted, camera: self.camera_stopped });
     }
 
+    /// The other side is further in than before, or gone for a moment.
+    pub(super) fn tell_presence(&mut self) {
+        let presence = presence(self.call.state());
+        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.remote.presence != presence) {
+            peer.remote.presence = presence;
+            self.face.tell(Event::Remote(self.person, peer.remote.clone()));
+        }
+    }
+
+    /// Nobody is there any more.
+    pub(super) fn tell_left(&self) {
+        self.face.tell(Event::Picture(self.person, None));
+        self.face.tell(Event::Left(self.person));
+    }
+
     pub(super) fn tick(&mut self) {
         self.tell_levels();
         if let Some(peer) = &mut self.peer
@@ -56,7 +73,7 @@ impl Task {
             && peer.media.picture().newest().is_some()
         {
             peer.seen = true;
-            self.face.tell(Event::FirstPicture);
+            self.face.tell(Event::FirstPicture(self.person));
         }
     }
 
@@ -66,7 +83,7 @@ impl Task {
         let moved = |new: f32, old: f32| (new - old).abs() >= LEVEL_STEP || (new == 0.0) != (old == 0.0);
         if moved(levels.0, self.told_levels.0) || moved(levels.1, self.told_levels.1) {
             self.told_levels = levels;
-            self.face.tell(Event::Levels { microphone: levels.0, remote: levels.1 });
+            self.face.tell(Event::Levels { microphone: levels.0, people: vec![(self.person, levels.1)] });
         }
     }
 
@@ -94,6 +111,20 @@ impl Task {
             peers: vec![now],
             process: ProcessStats::now(),
         };
-        self.face.tell(Event::Stats(Box::new(stats), quality));
+        self.face.tell(Event::Stats(Box::new(stats), vec![(self.person, quality)]));
+    }
+}
+
+/// How far in whoever is at the other end is, by the state of the call with them.
+pub(super) fn presence(state: CallState) -> Presence {
+    match state {
+        CallState::Lobby { own: Kind::Invite, .. } => Presence::Asking,
+        CallState::InCall { .. } | CallState::Lobby { own: Kind::Reply, .. } => Presence::Here,
+        CallState::Reconnecting { .. } => Presence::Away,
+        CallState::Idle
+        | CallState::Gathering(_)
+        | CallState::WaitingForReply
+        | CallState::Connecting { .. }
+        | CallState::Ended(_) => Presence::Joining,
     }
 }

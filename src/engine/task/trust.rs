@@ -66,7 +66,7 @@ impl Task {
         let Some(peer) = &mut self.peer else { return };
         if peer.trust.told.replace(comparison) != Some(comparison) {
             tracing::debug!(state = comparison.word(), "words");
-            self.face.tell(Event::Trust(comparison));
+            self.face.tell(Event::Trust(self.person, comparison));
         }
     }
 }
