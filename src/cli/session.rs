@@ -254,6 +254,7 @@ impl Session {
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
+            Event::MutedBy(_) => self.say("The host has muted your microphone."),
             Event::FirstPicture(_) => self.say("Their picture is here."),
             Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
             Event::Gone => match self.phase {
@@ -275,6 +276,8 @@ impl Session {
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Reach(_)
             | Event::Left(_)
+            | Event::Invite(_)
+            | Event::Room(_)
             | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }
@@ -579,6 +582,7 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
         EndReason::Withdrawn => {
             ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
         }
+        EndReason::Removed => ("The host has removed you from the call.", Exit::Ended),
         EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }

@@ -37,6 +37,15 @@ pub enum Command {
     StopCamera(bool),
     /// Lets in this person, who waits in the lobby, or sends them away.
     Admit(PeerId, bool),
+    /// An invite for one more (or for many, as the settings say) while we are in a call; `false`: no longer. The answer
+    /// is [`Event::Invite`].
+    Invite(bool),
+    /// As the host: nobody more comes in, or they may again.
+    Lock(bool),
+    /// As the host: asks this person to be silent. They may unmute.
+    MuteGuest(PeerId),
+    /// As the host: puts this person out. They do not come back with the invites that are out.
+    Remove(PeerId),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -94,6 +103,17 @@ pub struct RemotePeer {
     pub presence: Presence,
 }
 
+/// The room around a call, whether of two or of more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomState {
+    /// With us, and with those whose connection still comes up.
+    pub people: usize,
+    pub we_are_host: bool,
+    /// Who may lock the room, mute and remove, if it is somebody who is connected to us.
+    pub host: Option<PeerId>,
+    pub locked: bool,
+}
+
 /// How far in somebody is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Presence {
@@ -128,6 +148,8 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("Nobody more can come in: the call is full, or its host has locked it.")]
+    NoRoom,
     #[error("This reply was not needed: the call it belongs to is up already.")]
     AlreadyConnected,
 }
@@ -179,6 +201,12 @@ pub enum Event {
     Remote(PeerId, RemotePeer),
     /// They are gone. Nothing more comes of them, unless they come back under the same id.
     Left(PeerId),
+    /// Our invite while we are in a call; `None`: there is none now.
+    Invite(Option<Box<OwnCode>>),
+    /// The room as it is now: said when there is news.
+    Room(RoomState),
+    /// The host has muted our microphone. Whoever wants to speak unmutes it.
+    MutedBy(PeerId),
     /// How far the four words are that we share with this person.
     Trust(PeerId, Comparison),
     /// Everybody nearby; only while [`Command::Nearby`] is on.

@@ -16,6 +16,8 @@ pub struct RemoteEnd {
     pub media: PeerMedia,
     pub own: Description,
     pub remote: RemotePeer,
+    /// Whether the faces know where its pictures come.
+    pub pictured: bool,
     /// Whether its first picture was announced.
     pub seen: bool,
     pub control_open: bool,
@@ -35,6 +37,7 @@ impl RemoteEnd {
             media: ends,
             own,
             remote: RemotePeer::default(),
+            pictured: false,
             seen: false,
             control_open: false,
             greeted: false,

@@ -53,6 +53,8 @@ struct Door {
     admits: Admits,
     /// Of the invite, if browsers may knock as well.
     secret: Option<Secret>,
+    /// Its invite is for many: whoever comes while nobody is let in yet may ring again.
+    many: bool,
 }
 
 /// Connections and invites at one time, and invites that were taken back.
@@ -118,8 +120,10 @@ impl Doorbell {
             self.doors.remove(oldest.unwrap_or(0));
         }
         // An invite that is out again is open again.
-        self.doors.retain(|door| door.ufrag != ufrag);
-        self.doors.push(Door { id, ufrag: ufrag.to_owned(), key: stun::key(password), admits, secret: None });
+        // Those who have come in with it keep their doors.
+        self.doors.retain(|door| door.ufrag != ufrag || matches!(door.admits, Admits::Only(_)));
+        let (ufrag, key) = (ufrag.to_owned(), stun::key(password));
+        self.doors.push(Door { id, ufrag, key, admits, secret: None, many: false });
     }
 
     /// Browsers may knock at this door too, which call it by names of their own (`browser`).
@@ -129,6 +133,23 @@ impl Doorbell {
 
     pub fn set(&mut self, id: DoorId, admits: Admits) {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.admits = admits.clone());
+    }
+
+    /// Whether the invite of this door is for many guests.
+    pub fn set_many(&mut self, id: DoorId, many: bool) {
+        self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.many = many);
+    }
+
+    /// Nobody comes in here any more, and hears that the invite is over; unless this was the door of one guest and the
+    /// invite has others.
+    pub fn withdraw(&mut self, id: DoorId) {
+        let Some(door) = self.doors.iter().find(|door| door.id == id) else { return };
+        let others = self.doors.iter().any(|other| other.id != id && other.ufrag == door.ufrag);
+        if others && matches!(door.admits, Admits::Only(_)) {
+            self.remove(id);
+        } else {
+            self.set(id, Admits::Nobody(Turned::Withdrawn));
+        }
     }
 
     pub fn remove(&mut self, id: DoorId) {
@@ -141,7 +162,15 @@ impl Doorbell {
             return Caller::Stranger;
         }
         let Some(check) = Check::read(datagram) else { return Caller::Stranger };
-        let Some(place) = self.doors.iter().position(|door| door.ufrag == check.to) else {
+        // An invite for many has one door for each who has come in, and one for the next.
+        let rank = |door: &Door| match &door.admits {
+            Admits::Only(name) if name == check.from => 0,
+            Admits::Guests => 1,
+            Admits::Nobody(_) => 2,
+            Admits::Only(_) => 3,
+        };
+        let doors = self.doors.iter().enumerate().filter(|(_, door)| door.ufrag == check.to);
+        let Some((place, _)) = doors.min_by_key(|(_, door)| rank(door)) else {
             return self.ring_by_browser(now, from, &check);
         };
         enum Claim {
@@ -152,6 +181,7 @@ impl Doorbell {
         let claim = match (&self.doors[place].admits, Guest::from_ufrag(check.from)) {
             (Admits::Only(name), _) if name == check.from => Claim::Expected,
             (Admits::Guests, Some(guest)) => Claim::Guest(guest),
+            (Admits::Only(_), Some(_)) if self.doors[place].many => return Caller::Stranger,
             (Admits::Only(_), Some(_)) => Claim::Turned(Turned::Busy),
             (Admits::Nobody(turned), Some(_)) => Claim::Turned(*turned),
             (Admits::Guests | Admits::Only(_) | Admits::Nobody(_), None) => return Caller::Stranger,
@@ -187,7 +217,8 @@ impl Doorbell {
 
     /// Tells a guest who has rung that somebody else came first; `datagram` is what it rang with.
     pub fn busy(&self, id: DoorId, datagram: &[u8]) -> Option<Vec<u8>> {
-        let (door, check) = (self.doors.iter().find(|door| door.id == id)?, Check::read(datagram)?);
+        let door = self.doors.iter().find(|door| door.id == id && !door.many)?;
+        let check = Check::read(datagram)?;
         (check.to == door.ufrag).then(|| check.refuse(&door.key, Turned::Busy))
     }
 
@@ -256,6 +287,29 @@ mod tests {
         let closed = &mut doorbell(Admits::Guests);
         closed.remove(DOOR);
         assert_eq!(closed.ring(at(0), source(1), &knock(&guest)), Caller::Stranger);
+    }
+
+    #[test]
+    fn an_invite_for_many_has_a_door_for_each() {
+        let (mut bell, host) = (doorbell(Admits::Guests), SECRET.host());
+        let ring = |bell: &mut Doorbell, guest: Guest| bell.ring(at(0), source(1), &knock(&guest.ufrag()));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(DOOR, GUEST));
+        bell.set_many(DOOR, true);
+        bell.set(DOOR, Admits::Only(GUEST.ufrag()));
+        assert_eq!(ring(&mut bell, OTHER), Caller::Stranger, "the next door is about to open");
+        let next = DoorId(2);
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        assert_eq!(ring(&mut bell, OTHER), Caller::Guest(next, OTHER));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.withdraw(next);
+        assert!(
+            matches!(ring(&mut bell, OTHER), Caller::TurnedAway(_)),
+            "the invite is over, though one is here"
+        );
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        bell.withdraw(DOOR);
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(next, GUEST), "who was here may come again");
     }
 
     #[test]

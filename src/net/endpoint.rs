@@ -13,13 +13,14 @@
 //! connection never sees it, and no memory is taken. webrtc binds a socket of its own for each address besides
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
 
+use super::sockets::send_now;
 use super::{NetEvent, keys};
 use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -56,6 +57,8 @@ pub struct Endpoint(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// Counts the changes that make what a line remembers of [`LineHandle::sends_to`] void.
+    epoch: AtomicU64,
 }
 
 struct State {
@@ -147,7 +150,7 @@ impl Default for Endpoint {
             doorbell: Doorbell::new(u64::from_ne_bytes(keys::random())),
             next: 0,
         };
-        Self(Arc::new(Shared { state: Mutex::new(state) }))
+        Self(Arc::new(Shared { state: Mutex::new(state), epoch: AtomicU64::new(0) }))
     }
 }
 
@@ -336,7 +339,7 @@ impl State {
     fn send(&self, port: PortId, destination: SocketAddr, contents: &[u8]) {
         if let Some(port) = self.ports.get(port) {
             let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
-            let _ = port.io.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+            let _ = send_now(&*port.io, &transmit);
         }
     }
 
@@ -411,6 +414,7 @@ pub(super) struct LineHandle {
 impl Drop for LineHandle {
     fn drop(&mut self) {
         self.endpoint.0.state().forget(self.id);
+        self.endpoint.0.epoch.fetch_add(1, Ordering::Relaxed);
         self.shut();
     }
 }
@@ -433,10 +437,15 @@ impl LineHandle {
             state.doorbell.set(*taken, Admits::Nobody(stun::Turned::Withdrawn));
         }
         if self.has_invite {
-            state.doorbell.set(self.id, Admits::Nobody(stun::Turned::Withdrawn));
+            state.doorbell.withdraw(self.id);
         } else {
             state.doorbell.remove(self.id);
         }
+    }
+
+    /// Whether the invite of this line is for many guests: one who comes late is not told so, and tries again.
+    pub fn admit_many(&self, many: bool) {
+        self.endpoint.0.state().doorbell.set_many(self.id, many);
     }
 
     /// What comes in on this socket of the port goes there.
@@ -474,12 +483,20 @@ impl LineHandle {
         }
     }
 
+    /// As long as this is the same, [`Self::sends_to`] need not be told again.
+    pub fn epoch(&self) -> u64 {
+        self.endpoint.0.epoch.load(Ordering::Relaxed)
+    }
+
     /// This line sends there: what comes back is its own.
     pub fn sends_to(&self, port: PortId, remote: SocketAddr) {
         let mut state = self.endpoint.0.state();
         let before = state.remotes.insert((port, remote), self.id);
         if before == Some(self.id) {
             return;
+        }
+        if before.is_some() {
+            self.endpoint.0.epoch.fetch_add(1, Ordering::Relaxed);
         }
         let Some(line) = state.lines.get_mut(&self.id) else { return };
         line.remotes.push_back((port, remote));

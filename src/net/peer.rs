@@ -205,6 +205,11 @@ impl Peer {
         self.runtime.line.shut();
     }
 
+    /// Whether the invite of this connection is for many guests; each gets a connection of its own.
+    pub fn admit_many(&self, many: bool) {
+        self.runtime.line.admit_many(many);
+    }
+
     /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.
     pub async fn close(mut self) {
         let (nobody, _) = mpsc::channel(1);

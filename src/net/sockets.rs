@@ -9,8 +9,10 @@
 //! connection: webrtc's driver would stop with its last one.
 
 use super::roam::{Arrival, Bound, Roam, SocketId};
+use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -177,7 +179,7 @@ impl Sockets {
             let (destination, contents) = (way.remote, round.on(way));
             let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
             // What finds no room or no route is repeated in the next round.
-            let _ = io.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+            let _ = send_now(&*io, &transmit);
         }
     }
 
@@ -268,6 +270,13 @@ pub(super) fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         E::ConnectionRefused | E::ConnectionReset | E::Interrupted | E::WouldBlock | E::TimedOut
     )
+}
+
+/// Sends if there is room, and waits for none. A task that has much to send would be told now and then that there is
+/// none, to give others a turn (tokio's cooperative scheduling); nobody asks again here, so that is switched off.
+pub(super) fn send_now(socket: &dyn AsyncUdpSocket, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+    let send = std::future::poll_fn(|context| socket.poll_send(context, transmit));
+    pin!(tokio::task::unconstrained(send)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Gives webrtc what came from elsewhere than its own socket, as one read: one datagram, or several of `stride` bytes.
@@ -409,5 +418,30 @@ impl AsyncUdpSocket for Socket {
     }
     fn max_gro_segments(&self) -> usize {
         self.io.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than tokio lets a task do in one turn.
+    const MANY: u8 = 250;
+
+    #[tokio::test]
+    async fn a_burst_is_sent_whole() {
+        let bound = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, receiver) = (TokioRuntime.wrap_udp_socket(bound()).unwrap(), bound());
+        let destination = receiver.local_addr().unwrap();
+        let transmit = Transmit { destination, ecn: None, contents: &[1], segment_size: None, src_ip: None };
+        // A new socket is not ready at once.
+        std::future::poll_fn(|context| socket.poll_send(context, &transmit)).await.unwrap();
+        for n in 1..MANY {
+            assert!(matches!(send_now(&*socket, &transmit), Poll::Ready(Ok(1))), "{n}");
+        }
+        receiver.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 2];
+        let received = std::iter::from_fn(|| receiver.recv(&mut buffer).ok()).count();
+        assert_eq!(received, usize::from(MANY));
     }
 }

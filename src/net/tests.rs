@@ -192,7 +192,14 @@ impl AccessUnit {
             parameters.into_iter().filter(|_| keyframe).chain([slice.as_slice()]).collect();
         let data: Vec<u8> = nal_units.iter().flat_map(|nal| [&[0, 0, 0, 1], *nal].concat()).collect();
         let resolution = Resolution::HD;
-        let frame = EncodedFrame { data: data.into(), keyframe, disposable: false, captured_at, resolution };
+        let frame = EncodedFrame {
+            data: data.into(),
+            codec: crate::units::VideoCodec::H264,
+            keyframe,
+            disposable: false,
+            captured_at,
+            resolution,
+        };
         Self { frame, nal_units: nal_units.concat() }
     }
 }

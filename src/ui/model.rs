@@ -339,7 +339,10 @@ impl Model {
                 self.quality = people.first().map_or(Quality::Unknown, |(_, quality)| *quality);
                 Vec::new()
             }
-            Event::FirstPicture(_) => Vec::new(),
+            Event::FirstPicture(_) | Event::Invite(_) | Event::Room(_) => Vec::new(),
+            Event::MutedBy(_) => {
+                vec![Effect::Toast(Tone::Plain, "The host has muted your microphone.".into())]
+            }
             Event::Gone => {
                 self.gone = true;
                 Vec::new()
