@@ -208,7 +208,7 @@ impl Doorbell {
         let Some((id, secret)) = door else { return Caller::Stranger };
         let source = self.place(from);
         let within = self.sources[source].take(now, OF_A_SOURCE) && self.all.take(now, OF_ALL);
-        if !within || !check.is_signed_with(&stun::key(secret.password_of(check.to))) {
+        if !within || !check.is_signed_with(&stun::key_of(&secret.password_of(check.to))) {
             return Caller::Stranger;
         }
         let guest = BrowserGuest::read(check.to, check.from);
