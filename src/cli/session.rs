@@ -9,6 +9,7 @@ use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
@@ -62,7 +63,8 @@ pub struct Session {
     input_ended: bool,
     /// A paste is on its way through the engine.
     pasting: bool,
-    /// What the other side said of itself, and as much of it as is told.
+    /// Who the other side is, what it said of itself, and as much of it as is told.
+    person: PeerId,
     remote: RemotePeer,
     told: RemotePeer,
     told_sound_only: bool,
@@ -108,6 +110,7 @@ impl Session {
             partial: String::new(),
             input_ended: false,
             pasting: false,
+            person: PeerId(0),
             remote: RemotePeer::default(),
             told: RemotePeer::default(),
             told_sound_only: false,
@@ -190,7 +193,7 @@ impl Session {
                 _ => None,
             };
             if let Some(admit) = admit {
-                return self.send(Command::Admit(admit));
+                return self.send(Command::Admit(self.person, admit));
             }
         }
         let (text, read) = match self.read(text) {
@@ -245,12 +248,16 @@ impl Session {
                 self.say("The candidate was added.");
                 self.check_input_end(now);
             }
-            Event::Remote(remote) => self.handle_remote(now, remote),
-            Event::Trust(comparison) => self.handle_trust(comparison),
+            Event::Remote(person, remote) => {
+                self.person = person;
+                self.handle_remote(now, remote);
+            }
+            Event::Trust(_, comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
-            Event::FirstPicture => self.say("Their picture is here."),
+            Event::MutedBy(_) => self.say("The host has muted your microphone."),
+            Event::FirstPicture(_) => self.say("Their picture is here."),
             Event::Stats(stats, _) => {
                 self.tell_format(&stats);
                 self.outputs.push_back(Output::Stats(stats));
@@ -273,7 +280,10 @@ impl Session {
             // Nobody nearby is looked for from the terminal.
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Reach(_)
-            | Event::Picture(_)
+            | Event::Left(_)
+            | Event::Invite(_)
+            | Event::Room(_)
+            | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted
@@ -585,6 +595,7 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
         EndReason::Withdrawn => {
             ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
         }
+        EndReason::Removed => ("The host has removed you from the call.", Exit::Ended),
         EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }

@@ -5,9 +5,10 @@ use super::call::Lines;
 use super::session::{Output, Session, Task, Wishes};
 use super::*;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Refusal, RemotePeer, Trouble};
+use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Presence, Refusal, RemotePeer, Trouble};
 use crate::invite::{self, Description, InviteError, Kind};
 use crate::net::NetError;
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
 use crate::room::nat::{Mapping, Nat, Outlook};
@@ -327,7 +328,10 @@ fn nothing_stands_in_for_a_device_that_was_named() {
 #[test]
 fn the_other_side_is_told_once_its_devices_have_opened() {
     let remote = |camera_stopped| {
-        Event::Remote(RemotePeer { name: "Ann".into(), microphone_muted: false, camera_stopped })
+        Event::Remote(
+            PeerId(1),
+            RemotePeer { name: "Ann".into(), camera_stopped, presence: Presence::Here, ..Default::default() },
+        )
     };
     let mut scene = Scene::caller_in_call(Wishes::default());
     assert_eq!(scene.event(remote(true)).said(), "You are in a call with Ann.");
@@ -345,7 +349,7 @@ fn a_call_without_pictures_says_why_once() {
         let mut peer = crate::stats::PeerStats::default();
         peer.inbound.video.codec = codec.into();
         let stats = crate::stats::Stats { peers: vec![peer], ..Default::default() };
-        Event::Stats(Box::new(stats), crate::engine::Quality::Good)
+        Event::Stats(Box::new(stats), Vec::new())
     };
     let mut scene = Scene::caller_in_call(Wishes::default());
     assert_eq!(scene.event(stats("VP8")).said(), "");

@@ -16,6 +16,7 @@
 //! it is limited in size before anything else happens and never makes a function here panic.
 #![deny(clippy::disallowed_methods)]
 
+mod browser;
 mod candidate;
 mod compact;
 mod doorbell;
@@ -30,12 +31,15 @@ mod text;
 mod vp8;
 
 #[cfg(test)]
+pub use browser::tests as tests_of_browsers;
+#[cfg(test)]
 mod compact_tests;
 #[cfg(test)]
 mod sealed_tests;
 #[cfg(test)]
 mod tests;
 
+pub use browser::BrowserGuest;
 pub use candidate::{Candidate, CandidateKind, Protocol};
 pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;

@@ -126,6 +126,56 @@ async fn a_guest_who_knocks_is_let_in_without_a_reply() {
     }
 }
 
+/// What a browser's page does, done by a connection of ours: it makes an offer, and answers it in the host's stead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_knocks_gets_a_connection_of_its_own() {
+    let ((told_a, events_a), (told_b, events_b)) = (mpsc::channel(1024), mpsc::channel(1024));
+    let config = loopback();
+    let (waiting, invite) = Peer::offer(config.clone(), told_a).await.unwrap();
+    let mut waiting = End::new(waiting, events_a);
+    let secret = invite::secret(&invite).unwrap();
+    let (b, offer) = Peer::offer(loopback(), told_b).await.unwrap();
+    let (_, answer) = invite::tests_of_browsers::page(&offer, secret, &invite);
+    b.accept(&answer).await.unwrap();
+    let mut b = End::new(b, events_b);
+
+    let knock = |event| if let NetEvent::BrowserKnock(guest) = event { Some(guest) } else { None };
+    let guest = waiting.event(knock).await;
+    let (told_a, events_a) = mpsc::channel(1024);
+    let keys = waiting.peer.keys().clone();
+    let a = Peer::welcome(config.clone(), keys, &guest, told_a).await.unwrap();
+    waiting.peer.close().await;
+    let mut a = End::new(a, events_a);
+    a.link(Link::Connected).await;
+    b.link(Link::Connected).await;
+    a.peer.send_control("come in".into()).unwrap();
+    assert_eq!(b.control().await, "come in");
+    let (ours, theirs) = a.peer.fingerprints().await.unwrap();
+    assert_eq!(b.peer.fingerprints().await, Some((theirs, ours)));
+    assert_eq!(Some(ours), invite::fingerprint(&invite.sdp.0), "the certificate of the invite");
+    let start = Instant::now();
+    for number in 0..5 {
+        let unit = AccessUnit::new(number, number == 0, 900, start);
+        a.outlet.video.try_send(unit.frame).unwrap();
+    }
+    let first = b.video.recv_timeout(PATIENCE).expect("the picture gets through");
+    assert!(!first.payload.is_empty());
+
+    // Whoever else has the invite hears that they are late, and when the call is over that the invite is.
+    for turned in [Turned::Busy, Turned::Withdrawn] {
+        let (told_c, events_c) = mpsc::channel(1024);
+        let (c, _) = Peer::answer(loopback(), &invite, told_c).await.unwrap();
+        End::new(c, events_c).event(|event| (event == NetEvent::TurnedAway(turned)).then_some(())).await;
+        a.peer.withdraw();
+    }
+    // The invite can be offered again, with the same words.
+    let keys = a.peer.keys().clone();
+    a.peer.close().await;
+    let (told, _events) = mpsc::channel(1024);
+    let (_again, same) = Peer::offer_again(config, keys, told).await.unwrap();
+    assert!(same.is_from_same_peer(&invite));
+}
+
 /// An access unit: as the encoder writes it (Annex B), and its NAL units alone.
 struct AccessUnit {
     frame: EncodedFrame,

@@ -167,7 +167,17 @@ impl Media {
     /// Joins a peer to the media threads. They work for it from its first [`PeerMedia::request_keyframe`] on: before,
     /// while codes are exchanged, it costs nothing.
     pub fn open_peer(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
-        PeerMedia::start(self.shared.clone(), id, outlet)
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), true)
+    }
+
+    /// The same for somebody who is only received: nothing is encoded for them.
+    pub fn open_sender(&self, id: PeerId) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, None, true)
+    }
+
+    /// The same for somebody who only receives: no file is written of them.
+    pub fn open_listener(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), false)
     }
 }
 
@@ -186,6 +196,7 @@ impl Drop for Media {
 pub struct PeerMedia {
     id: PeerId,
     shared: Arc<Shared>,
+    sends: bool,
     inlet: Inlet,
     waiting: Mutex<Option<Waiting>>,
     agreed: AgreedVideo,
@@ -199,19 +210,20 @@ pub struct PeerMedia {
 
 /// What a peer's sending side is started with; gone once it has started.
 struct Waiting {
-    outlet: Outlet,
+    outlet: Option<Outlet>,
     target: Option<Bitrate>,
 }
 
 impl PeerMedia {
-    fn start(shared: Arc<Shared>, id: PeerId, outlet: Outlet) -> Self {
+    fn start(shared: Arc<Shared>, id: PeerId, outlet: Option<Outlet>, receives: bool) -> Self {
         let (video_packets, to_decode) = crossbeam_channel::bounded::<RtpPacket>(receive_video::PACKETS);
         let (voice_packets, to_play) = crossbeam_channel::bounded::<RtpPacket>(receive_audio::PACKETS);
         let (running, ended) = crossbeam_channel::bounded(0);
         let sync = Arc::new(PeerSync::default());
-        let path = shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let video_out = || shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let path = receives.then(video_out).flatten();
         let file = path.map(|path| VideoFile::start(path, shared.fps, shared.events.clone()));
-        let agreed = outlet.agreed.clone();
+        let agreed = outlet.as_ref().map(|outlet| outlet.agreed.clone()).unwrap_or_default();
         let video = Arc::new(VideoIn::new(id, to_decode, ended, sync.clone(), file));
         let (link, events) = (video.clone(), shared.events.clone());
         let decoder =
@@ -220,14 +232,16 @@ impl PeerMedia {
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
         let inlet = Inlet { video: video_packets, audio: voice_packets };
+        let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));
-        Self { id, shared, inlet, waiting, agreed, video, voice, sync, running, decoder }
+        Self { id, shared, sends, inlet, waiting, agreed, video, voice, sync, running, decoder }
     }
 
     /// Sends to this peer and plays what comes from it from now on.
     fn begin(&self, Waiting { outlet, target }: Waiting) {
         self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
+        let Some(outlet) = outlet else { return };
         self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target);
         self.shared.microphone.out.add(self.id, outlet.audio);
         self.shared.camera.want();
@@ -251,7 +265,8 @@ impl PeerMedia {
         let waiting = self.waiting().take();
         match waiting {
             Some(waiting) => self.begin(waiting),
-            None => self.shared.video.request_keyframe(),
+            None if self.sends => self.shared.video.request_keyframe(),
+            None => {}
         }
     }
 
@@ -311,9 +326,11 @@ impl PeerMedia {
 impl Drop for PeerMedia {
     fn drop(&mut self) {
         if self.waiting().is_none() {
-            self.shared.camera.release();
-            self.shared.video.remove(self.id);
-            self.shared.microphone.out.remove(self.id);
+            if self.sends {
+                self.shared.camera.release();
+                self.shared.video.remove(self.id);
+                self.shared.microphone.out.remove(self.id);
+            }
             self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
         }
         self.running = None;
