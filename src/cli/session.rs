@@ -2,6 +2,7 @@
 //! stdin and the time, and is drained of [`Output`]s.
 #![deny(clippy::disallowed_methods)]
 
+mod other_side;
 mod page;
 
 use super::args::Format;
@@ -13,7 +14,7 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::{PeerStats, Stats};
+use crate::stats::Stats;
 use crate::units::Redacted;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -494,32 +495,6 @@ impl Session {
             // Said with the end that follows.
             Trouble::Failed(_) => {}
         }
-    }
-
-    /// Says, once, that there will be no pictures.
-    fn tell_format(&mut self, stats: &Stats) {
-        let sound_only = stats.peers.iter().any(PeerStats::is_sound_only);
-        if sound_only && !std::mem::replace(&mut self.told_sound_only, true) {
-            self.say("Sound only: the other side has no video format that this one has too.");
-        }
-    }
-
-    /// Says what the other side's microphone and camera do, if that is news.
-    fn tell_switches(&mut self) {
-        let name = if self.remote.name.is_empty() { "The other person" } else { &self.remote.name };
-        let mut sentences = Vec::new();
-        if self.remote.microphone_muted != self.told.microphone_muted {
-            let what = if self.remote.microphone_muted { "is muted" } else { "can be heard again" };
-            sentences.push(format!("{name} {what}."));
-        }
-        if self.remote.camera_stopped != self.told.camera_stopped {
-            let what = if self.remote.camera_stopped { "sends no picture" } else { "sends a picture again" };
-            sentences.push(format!("{name} {what}."));
-        }
-        for sentence in sentences {
-            self.say(&sentence);
-        }
-        self.told = self.remote.clone();
     }
 
     fn handle_opened(
