@@ -223,12 +223,15 @@ impl VideoOut {
         now_due
     }
 
-    /// For each peer a frame waits because its path is full: another one would only wait behind it, and is not made.
+    /// For each peer a frame waits because its path is full: another one would only wait behind it, and is not made. One
+    /// that waits for a keyframe and has room for it is not behind, whatever the others are.
     fn is_behind(&self) -> bool {
-        let waiting = |sender: &Sender<EncodedFrame>| sender.max_capacity() - sender.capacity();
+        let waiting = |outlet: &VideoOutlet| outlet.sender.max_capacity() - outlet.sender.capacity();
         let state = self.lock();
-        let mut live = state.outlets.iter().filter(|outlet| !outlet.broken && !outlet.hidden).peekable();
-        live.peek().is_some() && live.all(|outlet| waiting(&outlet.sender) > 0)
+        let takes =
+            |outlet: &&VideoOutlet| !outlet.hidden && !(outlet.broken && outlet.sender.capacity() == 0);
+        let mut live = state.outlets.iter().filter(takes).peekable();
+        live.peek().is_some() && live.all(|outlet| !outlet.broken && waiting(outlet) > 0)
     }
 
     fn hand_out(&self, frame: &EncodedFrame) {
@@ -517,6 +520,22 @@ mod tests {
         out.set_view(PeerId(1), Some(Resolution::new(320, 180)));
         let back = encoded(40..50, start, &mut sending, &out, &mut frames);
         assert!(back.len() == 10 && back[0] && !back[1..].contains(&true), "{back:?}");
+    }
+
+    #[test]
+    fn one_that_is_behind_does_not_keep_another_from_its_keyframe() {
+        let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
+        let (stuck, _never_read) = tokio::sync::mpsc::channel(100);
+        let (sender, mut frames) = tokio::sync::mpsc::channel(1);
+        out.add(PeerId(1), sender, None);
+        out.add(PeerId(2), stuck, None);
+        // The queue of one place is full after the first frame, and the second one is lost.
+        sending.encode(&frame(start, 0), &out);
+        sending.encode(&frame(start, 1), &out);
+        out.lock().outlets[0].broken = true;
+        assert_eq!(received(&mut frames), [true]);
+        let got = encoded(20..40, start, &mut sending, &out, &mut frames);
+        assert!(got.first() == Some(&true), "{got:?}");
     }
 
     #[test]
