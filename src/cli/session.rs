@@ -13,7 +13,7 @@ use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::Stats;
+use crate::stats::{PeerStats, Stats};
 use crate::units::Redacted;
 use std::borrow::Cow;
 use std::collections::VecDeque;
