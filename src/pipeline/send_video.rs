@@ -530,8 +530,8 @@ mod tests {
         out.add(PeerId(1), sender, None);
         out.add(PeerId(2), stuck, None);
         // The queue of one place is full after the first frame, and the second one is lost.
-        sending.encode(&frame(start, 0), &out);
-        sending.encode(&frame(start, 1), &out);
+        sending.encode(&frame(start, 0), Instant::now(), &out);
+        sending.encode(&frame(start, 1), Instant::now(), &out);
         out.lock().outlets[0].broken = true;
         assert_eq!(received(&mut frames), [true]);
         let got = encoded(20..40, start, &mut sending, &out, &mut frames);
