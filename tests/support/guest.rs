@@ -70,7 +70,7 @@ impl Guest {
     pub fn join(media: &Media, id: u64, recording: &Arc<Recording>) -> Self {
         let (video, frames) = mpsc::channel(64);
         let (audio, packets) = mpsc::channel(512);
-        let peer = media.open_peer(PeerId(id), Outlet { video, audio });
+        let peer = media.open_peer(PeerId(id), Outlet { video, audio, agreed: Default::default() });
         peer.request_keyframe();
         let ended = Arc::new(AtomicBool::new(false));
         let start = |work: fn(&Recording, &Inlet, &AtomicBool)| {
