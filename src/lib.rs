@@ -11,7 +11,7 @@
 //!          /    \
 //!      device  codec cameras, sound cards, files | H.264, Opus, scaling
 //!          \    /
-//!   invite room rtp rate      cores: no clock, thread, lock, socket or device; time is an argument
+//!   invite room rtp rate server   cores: no clock, thread, lock, socket or device; time is an argument
 //!            |
 //!   units choice frame ports stats   values that travel
 //! ```
@@ -34,6 +34,7 @@ pub mod invite;
 pub mod rate;
 pub mod room;
 pub mod rtp;
+pub mod server;
 
 pub mod codec;
 pub mod device;

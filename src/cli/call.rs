@@ -119,14 +119,14 @@ impl Shell {
 }
 
 /// Where `--stats` goes.
-enum Statistics {
+pub(super) enum Statistics {
     Nowhere,
     Stdout,
     File(File),
 }
 
 impl Statistics {
-    fn open(args: &Args) -> Result<Self, String> {
+    pub fn open(args: &Args) -> Result<Self, String> {
         match args.output.stats.as_deref() {
             None => Ok(Self::Nowhere),
             Some(path) if path == Path::new("-") => Ok(Self::Stdout),
@@ -136,7 +136,7 @@ impl Statistics {
         }
     }
 
-    fn write(&mut self, stats: &crate::stats::Stats) -> bool {
+    pub fn write(&mut self, stats: &crate::stats::Stats) -> bool {
         let Ok(line) = serde_json::to_string(stats) else { return true };
         let written: io::Result<()> = match self {
             Self::Nowhere => Ok(()),

@@ -13,7 +13,7 @@ use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::Stats;
+use crate::stats::{PeerStats, Stats};
 use crate::units::Redacted;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -66,6 +66,7 @@ pub struct Session {
     /// A paste is on its way through the engine.
     pasting: bool,
     people: people::People,
+    told_sound_only: bool,
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
@@ -105,6 +106,7 @@ impl Session {
             input_ended: false,
             pasting: false,
             people: people::People::default(),
+            told_sound_only: false,
             opened: Vec::new(),
             failures: Vec::new(),
             trouble: None,
@@ -239,7 +241,10 @@ impl Session {
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
             Event::MutedBy(_) => self.say("The host has muted your microphone."),
             Event::FirstPicture(_) => self.say("Their picture is here."),
-            Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
+            Event::Stats(stats, _) => {
+                self.tell_format(&stats);
+                self.outputs.push_back(Output::Stats(stats));
+            }
             Event::Gone => match self.phase {
                 Phase::Leaving { exit, .. } => self.end(exit),
                 Phase::AwaitingInvite | Phase::Running(_) => {
@@ -452,6 +457,14 @@ impl Session {
             }
             // Said with the end that follows.
             Trouble::Failed(_) => {}
+        }
+    }
+
+    /// Says, once, that there will be no pictures.
+    fn tell_format(&mut self, stats: &Stats) {
+        let sound_only = stats.peers.iter().any(PeerStats::is_sound_only);
+        if sound_only && !std::mem::replace(&mut self.told_sound_only, true) {
+            self.say("Sound only: the other side has no video format that this one has too.");
         }
     }
 

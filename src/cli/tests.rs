@@ -364,6 +364,21 @@ fn whoever_comes_goes_or_asks_is_told_of_by_name() {
 }
 
 #[test]
+fn a_call_without_pictures_says_why_once() {
+    let stats = |codec: &str| {
+        let mut peer = crate::stats::PeerStats::default();
+        peer.inbound.video.codec = codec.into();
+        let stats = crate::stats::Stats { peers: vec![peer], ..Default::default() };
+        Event::Stats(Box::new(stats), Vec::new())
+    };
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(scene.event(stats("VP8")).said(), "");
+    let why = "Sound only: the other side has no video format that this one has too.";
+    assert_eq!(scene.event(stats("none")).said(), why);
+    assert_eq!(scene.event(stats("none")).said(), "");
+}
+
+#[test]
 fn lines_that_come_together_are_one_text() {
     let code = code(Kind::Reply);
     let start = Instant::now();

@@ -22,8 +22,8 @@ const MAX_ATTRIBUTES: usize = 16;
 const FINGERPRINT_MIX: u32 = 0x5354_554e;
 
 /// The key of a short-term credential, section 9.1.1.
-pub fn key(password: &str) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes())
+pub fn key(password: impl AsRef<[u8]>) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_ref())
 }
 
 /// Why somebody with a valid invite is not let in. The codes follow SIP's (RFC 3261, section 21).

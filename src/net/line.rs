@@ -5,13 +5,13 @@
 //! server keeps to its own, since an allocation belongs to a port and two connections may have one each.
 
 use super::endpoint::{Datagram, LineHandle, PortId};
-use super::sockets::hand_over;
+use super::sockets::{hand_over, send_now};
 use crate::invite::stun;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
@@ -29,8 +29,15 @@ pub(super) struct LineSocket {
     shared: Arc<dyn AsyncUdpSocket>,
     own: Arc<dyn AsyncUdpSocket>,
     inbox: Mutex<mpsc::Receiver<Datagram>>,
-    known: Mutex<VecDeque<SocketAddr>>,
+    known: Mutex<Known>,
     relays: Arc<[SocketAddr]>,
+}
+
+/// Destinations that the endpoint was told of, and at which [`epoch`](LineHandle::epoch).
+#[derive(Debug, Default)]
+struct Known {
+    epoch: u64,
+    told: VecDeque<SocketAddr>,
 }
 
 impl std::fmt::Debug for Datagram {
@@ -58,11 +65,15 @@ impl LineSocket {
     /// Tells the endpoint what has to come back here.
     fn note(&self, to: SocketAddr, contents: &[u8]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&to) {
-            if known.len() == KNOWN {
-                known.pop_front();
+        let epoch = self.line.epoch();
+        if known.epoch != epoch {
+            *known = Known { epoch, told: VecDeque::new() };
+        }
+        if !known.told.contains(&to) {
+            if known.told.len() == KNOWN {
+                known.told.pop_front();
             }
-            known.push_back(to);
+            known.told.push_back(to);
             drop(known);
             self.line.sends_to(self.port, to);
         }
@@ -97,7 +108,7 @@ impl AsyncUdpSocket for LineSocket {
         }
         self.note(transmit.destination, transmit.contents);
         // Only one task at a time could be woken when there is room again: others would wait for ever.
-        match self.shared.poll_send(&mut Context::from_waker(Waker::noop()), transmit) {
+        match send_now(&*self.shared, transmit) {
             Poll::Pending => Poll::Ready(Ok(transmit.contents.len())),
             sent => sent,
         }

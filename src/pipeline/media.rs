@@ -12,7 +12,7 @@ use super::mix::{self, SpeakerLink, SpeakerWish};
 use super::receive_audio::{self, VoiceIn};
 use super::receive_video::{self, VideoIn};
 use super::send_audio::{self, AudioOut, MicrophoneLink, MicrophoneWish, PLAYED_BLOCKS};
-use super::send_video::{self, VideoOut};
+use super::send_codecs::{self, VideoOuts};
 use super::sync::PeerSync;
 use super::voice::VoiceSettings;
 use super::worker::{Events, Wish, Worker};
@@ -23,10 +23,10 @@ use crate::device::{
     SpeakerChoice, VideoSource,
 };
 use crate::frame::RtpPacket;
-use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
+use crate::ports::{AgreedVideo, Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +67,7 @@ pub struct Media {
 
 struct Shared {
     camera: CameraLink,
-    video: VideoOut,
+    video: VideoOuts,
     microphone: MicrophoneLink,
     speaker: SpeakerLink,
     /// For the first peer that comes.
@@ -100,7 +100,7 @@ impl Media {
                 picture: setup.picture,
                 stopped: false,
             }),
-            video: VideoOut::new(setup.max_bitrate),
+            video: VideoOuts::new(setup.max_bitrate),
             microphone: MicrophoneLink {
                 wish: Wish::new(MicrophoneWish { choice: setup.microphone, settings, muted: false }),
                 out: AudioOut::default(),
@@ -120,7 +120,7 @@ impl Media {
         };
         let workers = vec![
             start("cam", DeviceKind::Camera, |s, openers| camera::run(&s.camera, openers, &s.events)),
-            start("venc", DeviceKind::Camera, |s, _| send_video::run(&s.camera, &s.video)),
+            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video)),
             start("aenc", DeviceKind::Microphone, |s, openers| {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),
@@ -167,7 +167,17 @@ impl Media {
     /// Joins a peer to the media threads. They work for it from its first [`PeerMedia::request_keyframe`] on: before,
     /// while codes are exchanged, it costs nothing.
     pub fn open_peer(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
-        PeerMedia::start(self.shared.clone(), id, outlet)
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), true)
+    }
+
+    /// The same for somebody who is only received: nothing is encoded for them.
+    pub fn open_sender(&self, id: PeerId) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, None, true)
+    }
+
+    /// The same for somebody who only receives: no file is written of them.
+    pub fn open_listener(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), false)
     }
 }
 
@@ -186,8 +196,10 @@ impl Drop for Media {
 pub struct PeerMedia {
     id: PeerId,
     shared: Arc<Shared>,
+    sends: bool,
     inlet: Inlet,
     waiting: Mutex<Option<Waiting>>,
+    agreed: AgreedVideo,
     video: Arc<VideoIn>,
     voice: Arc<VoiceIn>,
     sync: Arc<PeerSync>,
@@ -198,18 +210,20 @@ pub struct PeerMedia {
 
 /// What a peer's sending side is started with; gone once it has started.
 struct Waiting {
-    outlet: Outlet,
+    outlet: Option<Outlet>,
     target: Option<Bitrate>,
 }
 
 impl PeerMedia {
-    fn start(shared: Arc<Shared>, id: PeerId, outlet: Outlet) -> Self {
+    fn start(shared: Arc<Shared>, id: PeerId, outlet: Option<Outlet>, receives: bool) -> Self {
         let (video_packets, to_decode) = crossbeam_channel::bounded::<RtpPacket>(receive_video::PACKETS);
         let (voice_packets, to_play) = crossbeam_channel::bounded::<RtpPacket>(receive_audio::PACKETS);
         let (running, ended) = crossbeam_channel::bounded(0);
         let sync = Arc::new(PeerSync::default());
-        let path = shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let video_out = || shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let path = receives.then(video_out).flatten();
         let file = path.map(|path| VideoFile::start(path, shared.fps, shared.events.clone()));
+        let agreed = outlet.as_ref().map(|outlet| outlet.agreed.clone()).unwrap_or_default();
         let video = Arc::new(VideoIn::new(id, to_decode, ended, sync.clone(), file));
         let (link, events) = (video.clone(), shared.events.clone());
         let decoder =
@@ -218,15 +232,17 @@ impl PeerMedia {
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
         let inlet = Inlet { video: video_packets, audio: voice_packets };
+        let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));
-        Self { id, shared, inlet, waiting, video, voice, sync, running, decoder }
+        Self { id, shared, sends, inlet, waiting, agreed, video, voice, sync, running, decoder }
     }
 
     /// Sends to this peer and plays what comes from it from now on.
     fn begin(&self, Waiting { outlet, target }: Waiting) {
         self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
-        self.shared.video.add(self.id, outlet.video, target);
+        let Some(outlet) = outlet else { return };
+        self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target);
         self.shared.microphone.out.add(self.id, outlet.audio);
         self.shared.camera.want();
     }
@@ -249,7 +265,8 @@ impl PeerMedia {
         let waiting = self.waiting().take();
         match waiting {
             Some(waiting) => self.begin(waiting),
-            None => self.shared.video.request_keyframe(),
+            None if self.sends => self.shared.video.request_keyframe(),
+            None => {}
         }
     }
 
@@ -297,6 +314,8 @@ impl PeerMedia {
 
     /// Fills in what the media threads know: codecs, pictures, freezes, sound.
     pub fn stats(&self, into: &mut PeerStats) {
+        let codec = self.agreed.get().map_or(PeerStats::NO_CODEC, VideoCodec::name);
+        (into.inbound.video.codec, into.outbound.video.codec) = (codec.into(), codec.into());
         self.video.stats(&mut into.inbound.video);
         self.voice.stats(&mut into.inbound.audio);
         self.shared.video.stats(self.id, &mut into.outbound.video);
@@ -307,9 +326,11 @@ impl PeerMedia {
 impl Drop for PeerMedia {
     fn drop(&mut self) {
         if self.waiting().is_none() {
-            self.shared.camera.release();
-            self.shared.video.remove(self.id);
-            self.shared.microphone.out.remove(self.id);
+            if self.sends {
+                self.shared.camera.release();
+                self.shared.video.remove(self.id);
+                self.shared.microphone.out.remove(self.id);
+            }
             self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
         }
         self.running = None;

@@ -18,6 +18,7 @@ mod pairing;
 mod receive_audio;
 mod receive_video;
 mod send_audio;
+mod send_codecs;
 mod send_video;
 pub mod slot;
 mod stand_in;

@@ -1,18 +1,16 @@
-//! The thread `venc`: takes the newest picture of the camera, scales and encodes it once, and hands it to every
-//! peer. While nobody wants pictures it sleeps; while nobody looks at them it encodes none.
+//! One codec's part of the thread `venc` (`send_codecs`): takes the newest picture of the camera, scales and encodes it
+//! once, and hands it to every peer who takes this codec. While nobody looks at the pictures it encodes none.
 
 use super::budget::Budget;
-use super::camera::CameraLink;
 use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
-use crate::codec::h264::H264Encoder;
 use crate::codec::scale::Scaler;
-use crate::codec::{CodecError, VideoEncoder};
+use crate::codec::{self, CodecError, VideoEncoder};
 use crate::frame::{EncodedFrame, FramePool, RawFrame};
 use crate::ports::PeerId;
 use crate::rtp::KeyframeThrottle;
 use crate::stats::OutboundVideo;
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -22,13 +20,12 @@ use tokio::sync::mpsc::error::TrySendError;
 const START_RATE: Bitrate = Bitrate::from_kbps(1000);
 /// What is asked for if the user has set no limit.
 const DEFAULT_MAX: Bitrate = Bitrate::from_kbps(2500);
-/// The thread wakes up by itself only to see whether it should end.
-const IDLE: Duration = Duration::from_secs(5);
 /// Measured rates that differ by less are the same camera.
 const FPS_STEP: f64 = 2.0;
 
 /// Where encoded pictures go, and what the peers ask for in return.
 pub(super) struct VideoOut {
+    codec: VideoCodec,
     max: Bitrate,
     state: Mutex<State>,
 }
@@ -73,7 +70,16 @@ struct Totals {
 
 impl VideoOut {
     pub fn new(max: Option<Bitrate>) -> Self {
-        Self { max: max.unwrap_or(DEFAULT_MAX), state: Mutex::default() }
+        Self { codec: VideoCodec::H264, max: max.unwrap_or(DEFAULT_MAX), state: Mutex::default() }
+    }
+
+    pub fn of(self, codec: VideoCodec) -> Self {
+        Self { codec, ..self }
+    }
+
+    /// Whether there is a peer who takes these pictures.
+    pub fn is_wanted(&self) -> bool {
+        !self.lock().outlets.is_empty()
     }
 
     pub fn add(&self, id: PeerId, sender: Sender<EncodedFrame>, target: Option<Bitrate>) {
@@ -136,7 +142,7 @@ impl VideoOut {
         let fps = state.sent_rate.rate(Instant::now());
         let Some(outlet) = state.outlets.iter().find(|outlet| outlet.id == id) else { return };
         let (now, before) = (&state.totals, &outlet.before);
-        into.codec = "H264".into();
+        into.codec = self.codec.name().into();
         into.frames_encoded = now.encoded - before.encoded;
         into.key_frames_encoded = now.keyframes - before.keyframes;
         into.total_encode_time = now.seconds - before.seconds;
@@ -218,25 +224,13 @@ enum Wanted {
     Pictures(Option<Resolution>),
 }
 
-/// Runs until the encoder's slot is closed.
-pub(super) fn run(camera: &CameraLink, out: &VideoOut) {
-    let mut sender = Sending::default();
-    while !camera.encoder.is_closed() {
-        let Some(frame) = camera.encoder.take(IDLE) else { continue };
-        if camera.starts.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            out.request_keyframe();
-        }
-        sender.encode(&frame, out);
-    }
-}
-
 /// The encoder and what feeds it.
 #[derive(Default)]
-struct Sending {
+pub(super) struct Sending {
     pool: FramePool,
     scaler: Scaler,
     ladder: Option<Ladder>,
-    encoder: Option<H264Encoder>,
+    encoder: Option<Box<dyn VideoEncoder>>,
     budget: Budget,
     fps: f64,
     camera_rate: RateMeter,
@@ -245,7 +239,8 @@ struct Sending {
 }
 
 impl Sending {
-    fn encode(&mut self, frame: &RawFrame, out: &VideoOut) {
+    /// `taken`: when the thread took the picture; others may have had their turn with it since.
+    pub fn encode(&mut self, frame: &RawFrame, taken: Instant, out: &VideoOut) {
         let started = Instant::now();
         let target = out.target();
         let source = frame.image.resolution();
@@ -265,11 +260,20 @@ impl Sending {
         if !is_due(&mut self.next, frame.captured_at, fps, self.fps) {
             return;
         }
-        let encoder = self.encoder.get_or_insert_with(|| H264Encoder::new(target, fps.round() as u32));
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => match codec::video_encoder(out.codec, target, fps.round() as u32) {
+                Ok(encoder) => none.insert(encoder),
+                Err(error) => {
+                    tracing::error!(%error, "there is no encoder");
+                    return;
+                }
+            },
+        };
         encoder.set_target(target);
         encoder.set_fps(fps.round() as u32);
         if !self.budget.allows(frame.captured_at, target) {
-            ladder.handle_frame(frame.captured_at, started.elapsed(), Coded::Skipped);
+            ladder.handle_frame(frame.captured_at, taken.elapsed(), Coded::Skipped);
             return;
         }
 
@@ -302,7 +306,7 @@ impl Sending {
             Some(_) => Coded::Delta,
             None => Coded::Skipped,
         };
-        ladder.handle_frame(frame.captured_at, work, coded);
+        ladder.handle_frame(frame.captured_at, finished - taken, coded);
         let mut state = out.lock();
         let totals = &mut state.totals;
         totals.seconds += work.as_secs_f64();
@@ -376,7 +380,7 @@ mod tests {
     ) -> Vec<bool> {
         numbers
             .flat_map(|n| {
-                sending.encode(&frame(start, n), out);
+                sending.encode(&frame(start, n), Instant::now(), out);
                 received(frames)
             })
             .collect()
@@ -400,7 +404,7 @@ mod tests {
 
         out.remove(PeerId(1));
         drop(second_frames);
-        (30..32).for_each(|n| sending.encode(&frame(start, n), &out));
+        (30..32).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert!(out.lock().outlets.is_empty(), "a peer that is gone is forgotten");
     }
 
@@ -409,7 +413,7 @@ mod tests {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (full, mut waiting) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), full, None);
-        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
+        (0..10).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert_eq!(received(&mut waiting), [true], "one waits, and nothing is made behind it");
         let (quick, mut quick_frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(2), quick, None);
@@ -455,7 +459,7 @@ mod tests {
         assert_eq!(encoded(0..10, start, &mut sending, &out, &mut frames).len(), 10);
         out.set_view(PeerId(1), None);
         out.request_keyframe();
-        (10..40).for_each(|n| sending.encode(&frame(start, n), &out));
+        (10..40).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert!(received(&mut frames).is_empty());
         out.set_view(PeerId(1), Some(Resolution::new(320, 180)));
         let back = encoded(40..50, start, &mut sending, &out, &mut frames);

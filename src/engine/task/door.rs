@@ -1,10 +1,11 @@
 //! The door of a call: guests who knock with our invite, the lobby, and the invite that goes on when a guest does not
 //! come after all.
 
-use super::Task;
-use super::link::{Carrier, From, Link};
+use super::fresh::Fresh;
+use super::link::{Carrier, From, Knocked, Link};
+use super::{RemoteEnd, Task};
 use crate::engine::Event;
-use crate::invite::{self, Guest, Kind};
+use crate::invite::{self, BrowserGuest, Guest, Kind};
 use crate::net::{NetError, Peer};
 use crate::ports::PeerId;
 use crate::room::call::{CallState, Happening};
@@ -44,8 +45,35 @@ impl Task {
         }
         let Some(peer) = self.links.get_mut(&id).and_then(|link| link.peer.take()) else { return };
         let keys = peer.connection.keys().clone();
+        self.replace(id, peer, From::Keys(Box::new(keys)));
+    }
+
+    /// A guest with a browser has knocked. It gets a connection of its own, which takes the place of the one that waits
+    /// and answers for the same invite.
+    pub(super) fn let_in_browser(&mut self, id: PeerId, guest: BrowserGuest) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let waits = link.call.state() == CallState::WaitingForReply;
+        let Some(peer) = link.peer.take_if(|_| waits) else { return };
+        let (keys, own) = (peer.connection.keys().clone(), peer.own.clone());
+        let knocked = Knocked { keys, guest, own, instead_of: None };
+        self.replace(id, peer, From::Browser(Box::new(knocked)));
+        self.happen(id, Happening::Knocked);
+    }
+
+    /// The same, for the fresh invite of a call that has no path.
+    pub(super) fn let_in_browser_again(&mut self, id: PeerId, guest: BrowserGuest) {
+        let fresh = self.links.get_mut(&id).and_then(|link| link.fresh.take_if(|fresh| fresh.made.is_some()));
+        let Some(Fresh { made: Some((connection, own)), unasked, .. }) = fresh else { return };
+        let keys = connection.keys().clone();
+        let knocked = Knocked { keys, guest, own, instead_of: Some(connection) };
+        self.begin_fresh(id, From::Browser(Box::new(knocked)), unasked);
+        self.happen(id, Happening::ReplyAccepted);
+    }
+
+    /// Another connection, which is made now, takes the place of this one. That stays until then.
+    fn replace(&mut self, id: PeerId, peer: RemoteEnd, from: From) {
         self.tell_left(id);
-        self.make(id, From::Keys(Box::new(keys)));
+        self.make(id, from);
         let Some(link) = self.links.get_mut(&id) else { return };
         (link.member, link.welcome) = (None, false);
         if let Some(older) = link.retired.replace(peer) {
@@ -71,6 +99,18 @@ impl Task {
         peer.connection.admit(!waiting);
         link.welcome = !waiting;
         self.happen(id, if waiting { Happening::Asked } else { Happening::Admitted });
+    }
+
+    /// We are the guest. Whoever let us in without our reply knows no way to us but the one we came by: with the others
+    /// a call can leave a relay, and finds us again when that way is gone.
+    pub(super) fn tell_our_ways(&self, id: PeerId) {
+        let peer = self.links.get(&id).and_then(|link| link.peer.as_ref());
+        let Some(peer) = peer.filter(|peer| peer.own.kind == Kind::Reply) else { return };
+        if peer.connection.keys().are_of_an_invite() {
+            for candidate in invite::candidates(&peer.own) {
+                peer.say(&Message::Candidate { candidate });
+            }
+        }
     }
 
     /// Somebody waits for our word.

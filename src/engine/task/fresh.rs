@@ -45,8 +45,12 @@ impl Task {
     pub(super) fn make_fresh(&mut self, id: PeerId, invite: Option<Description>) {
         self.drop_fresh(id);
         let unasked = invite.is_none();
+        self.begin_fresh(id, invite.map_or(From::Nothing, From::Invite), unasked);
+    }
+
+    pub(super) fn begin_fresh(&mut self, id: PeerId, from: From, unasked: bool) {
         let Some(first) = self.links.get(&id).map(|link| link.attempt) else { return };
-        let inbox = self.begin(id, invite.map_or(From::Nothing, From::Invite));
+        let inbox = self.begin(id, from);
         let Some(link) = self.links.get_mut(&id) else { return };
         let attempt = std::mem::replace(&mut link.attempt, first);
         link.fresh = Some(Fresh { attempt, inbox, made: None, unasked, target: None, until: None });
@@ -94,6 +98,7 @@ impl Task {
         match event {
             NetEvent::Link(net::Link::Connected) | NetEvent::ControlOpen => {}
             NetEvent::Knock(guest) => return self.let_in_again(id, guest).await,
+            NetEvent::BrowserKnock(guest) => return self.let_in_browser_again(id, *guest),
             NetEvent::VideoTarget(target) => {
                 if let Some(fresh) = &mut link.fresh {
                     fresh.target = Some(target);

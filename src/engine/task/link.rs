@@ -4,10 +4,10 @@
 use super::fresh::Fresh;
 use super::{NET_EVENTS, RemoteEnd, Task};
 use crate::engine::{Event, RemotePeer};
-use crate::invite::{Description, Kind};
-use crate::net::{Endpoint, Keys, NetError, NetEvent, Peer};
+use crate::invite::{BrowserGuest, Description, Kind};
+use crate::net::{Endpoint, Keys, NetConfig, NetError, NetEvent, Peer};
 use crate::ports::PeerId;
-use crate::room::call::{Action, Call, CallState, Happening};
+use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::roster::MemberId;
 use crate::stats::PeerStats;
 use crate::units::Resolution;
@@ -85,6 +85,32 @@ pub(super) enum From {
     Keys(Box<Keys>),
     /// The other side's invite.
     Invite(Description),
+    /// Our invite, at which a browser has knocked.
+    Browser(Box<Knocked>),
+}
+
+/// A browser at our invite.
+pub(super) struct Knocked {
+    pub keys: Keys,
+    pub guest: BrowserGuest,
+    pub own: Description,
+    /// The connection that kept the door until now: it ends when another does.
+    pub instead_of: Option<Peer>,
+}
+
+impl Knocked {
+    async fn welcome(
+        self,
+        net: NetConfig,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Peer, Description), NetError> {
+        let Self { keys, guest, own, instead_of } = self;
+        let welcomed = Peer::welcome(net, keys, &guest, events).await;
+        if let Some(before) = instead_of {
+            before.close().await;
+        }
+        Ok((welcomed?, own))
+    }
 }
 
 impl Task {
@@ -167,6 +193,7 @@ impl Task {
                 From::Nothing => Peer::offer(net, events).await,
                 From::Keys(keys) => Peer::offer_again(net, *keys, events).await,
                 From::Invite(invite) => Peer::answer(net, &invite, events).await,
+                From::Browser(knocked) => knocked.welcome(net, events).await,
             };
             if let Err(mpsc::error::SendError(unwanted)) = made.send(Made { attempt, result }).await
                 && let Ok((peer, _)) = unwanted.result
@@ -197,11 +224,20 @@ impl Task {
             return;
         };
         let id = *id;
+        let state = link.call.state();
+        let rescued = matches!(
+            state,
+            CallState::Reconnecting { rescue: Rescue::Connecting { own: Kind::Invite, .. }, .. }
+        );
+        // A browser has knocked at the invite that is out already.
+        let is_out = rescued || matches!(state, CallState::Connecting { .. });
         let fresh = link.fresh.as_mut().filter(|fresh| fresh.attempt == made.attempt);
         match (made.result, fresh) {
             (Ok((connection, own)), Some(fresh)) => {
                 fresh.made = Some((connection, own.clone()));
-                self.tell_code(id, &own);
+                if !is_out {
+                    self.tell_code(id, &own);
+                }
                 self.happen(id, Happening::CodeReady);
             }
             (Ok((connection, own)), None) => {
@@ -216,10 +252,12 @@ impl Task {
                     self.network.own_code(&self.net, &own);
                     self.nearby_code(&own);
                 }
-                if is_by_people && own.kind == Kind::Invite {
+                if is_by_people && own.kind == Kind::Invite && !is_out {
                     self.invite_is_out(id);
                 }
-                self.tell_code(id, &own);
+                if !is_out {
+                    self.tell_code(id, &own);
+                }
                 self.shut_the_door(id);
                 self.happen(id, Happening::CodeReady);
                 self.tell_invite();
@@ -265,7 +303,7 @@ pub(super) async fn next_of(
                     *turn = *id;
                     return Poll::Ready((*id, Which::First, event));
                 }
-                if let Some(fresh) = &mut link.fresh
+                if let Some(fresh) = link.fresh.as_mut().filter(|fresh| fresh.made.is_some())
                     && let Poll::Ready(Some(event)) = fresh.inbox.poll_recv(context)
                 {
                     *turn = *id;

@@ -34,6 +34,7 @@ impl Task {
             NetEvent::ControlOpen => {
                 link.peer.iter_mut().for_each(|peer| peer.control_open = true);
                 self.say(id, &self.hello(id));
+                self.tell_our_ways(id);
                 self.tell_view(id);
                 self.begin_trust(id).await;
             }
@@ -44,6 +45,7 @@ impl Task {
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(id, guest).await,
+            NetEvent::BrowserKnock(guest) => self.let_in_browser(id, *guest),
             NetEvent::Reach(reach) if link.carrier == Carrier::People => self.face.tell(Event::Reach(reach)),
             NetEvent::Reach(_) => {}
             NetEvent::Moved => self.move_the_invite(id),
