@@ -50,22 +50,22 @@ impl Task {
 
     /// A guest with a browser has knocked. It gets a connection of its own, which takes the place of the one that waits
     /// and answers for the same invite.
-    pub(super) fn let_in_browser(&mut self, id: PeerId, guest: Box<BrowserGuest>) {
+    pub(super) fn let_in_browser(&mut self, id: PeerId, guest: BrowserGuest) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let waits = link.call.state() == CallState::WaitingForReply;
         let Some(peer) = link.peer.take_if(|_| waits) else { return };
         let (keys, own) = (peer.connection.keys().clone(), peer.own.clone());
-        let knocked = Knocked { keys, guest: *guest, own, instead_of: None };
+        let knocked = Knocked { keys, guest, own, instead_of: None };
         self.replace(id, peer, From::Browser(Box::new(knocked)));
         self.happen(id, Happening::Knocked);
     }
 
     /// The same, for the fresh invite of a call that has no path.
-    pub(super) fn let_in_browser_again(&mut self, id: PeerId, guest: Box<BrowserGuest>) {
+    pub(super) fn let_in_browser_again(&mut self, id: PeerId, guest: BrowserGuest) {
         let fresh = self.links.get_mut(&id).and_then(|link| link.fresh.take_if(|fresh| fresh.made.is_some()));
         let Some(Fresh { made: Some((connection, own)), unasked, .. }) = fresh else { return };
         let keys = connection.keys().clone();
-        let knocked = Knocked { keys, guest: *guest, own, instead_of: Some(connection) };
+        let knocked = Knocked { keys, guest, own, instead_of: Some(connection) };
         self.begin_fresh(id, From::Browser(Box::new(knocked)), unasked);
         self.happen(id, Happening::ReplyAccepted);
     }

@@ -98,7 +98,7 @@ impl Task {
         match event {
             NetEvent::Link(net::Link::Connected) | NetEvent::ControlOpen => {}
             NetEvent::Knock(guest) => return self.let_in_again(id, guest).await,
-            NetEvent::BrowserKnock(guest) => return self.let_in_browser_again(id, guest),
+            NetEvent::BrowserKnock(guest) => return self.let_in_browser_again(id, *guest),
             NetEvent::VideoTarget(target) => {
                 if let Some(fresh) = &mut link.fresh {
                     fresh.target = Some(target);

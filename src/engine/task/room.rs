@@ -357,7 +357,7 @@ impl Task {
         let Some(peer) = self.links.get(&id).and_then(|link| link.peer.as_ref()) else { return };
         if let Door::Open(keys) = &mut self.room.door {
             peer.connection.admit_many(true);
-            *keys = Some(Box::new(peer.connection.keys().clone()));
+            keys.get_or_insert_with(|| Box::new(peer.connection.keys().clone()));
         }
     }
 

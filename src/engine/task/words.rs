@@ -45,7 +45,7 @@ impl Task {
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(id, guest).await,
-            NetEvent::BrowserKnock(guest) => self.let_in_browser(id, guest),
+            NetEvent::BrowserKnock(guest) => self.let_in_browser(id, *guest),
             NetEvent::Reach(reach) if link.carrier == Carrier::People => self.face.tell(Event::Reach(reach)),
             NetEvent::Reach(_) => {}
             NetEvent::Moved => self.move_the_invite(id),
