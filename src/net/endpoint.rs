@@ -9,9 +9,13 @@
 //!     all the rest > the line that last sent to where it comes from
 //! ```
 //!
+//! Where UDP does not get through, the same addresses and numbers are tried over TCP ([`stream`]).
+//!
 //! A *line* is one connection's share of the port. What belongs to no line is forgotten where it is read: a
 //! connection never sees it, and no memory is taken. webrtc binds a socket of its own for each address besides
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
+
+pub(super) mod stream;
 
 use super::sockets::send_now;
 use super::{NetEvent, keys};
@@ -19,9 +23,10 @@ use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use stream::Streams;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
@@ -59,6 +64,8 @@ struct Shared {
     state: Mutex<State>,
     /// Counts the changes that make what a line remembers of [`LineHandle::sends_to`] void.
     epoch: AtomicU64,
+    /// Whether there has ever been a stream: most calls need not look for one.
+    has_streams: AtomicBool,
 }
 
 struct State {
@@ -69,6 +76,7 @@ struct State {
     remotes: HashMap<(PortId, SocketAddr), DoorId>,
     asked: Asked,
     doorbell: Doorbell,
+    streams: Streams,
     next: u64,
 }
 
@@ -76,11 +84,14 @@ struct Port {
     local: SocketAddr,
     io: Arc<dyn AsyncUdpSocket>,
     reader: JoinHandle<()>,
+    /// Takes streams; another program may have the number for TCP.
+    listener: Option<JoinHandle<()>>,
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
         self.reader.abort();
+        self.listener.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -148,9 +159,11 @@ impl Default for Endpoint {
             remotes: HashMap::new(),
             asked: Asked::default(),
             doorbell: Doorbell::new(u64::from_ne_bytes(keys::random())),
+            streams: Streams::default(),
             next: 0,
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), epoch: AtomicU64::new(0) }))
+        let (epoch, has_streams) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shared { state: Mutex::new(state), epoch, has_streams }))
     }
 }
 
@@ -229,8 +242,13 @@ impl State {
         if self.number == 0 {
             self.number = local.port();
         }
-        let reader = tokio::spawn(read(Arc::downgrade(shared), self.ports.len(), io.clone()));
-        self.ports.push(Port { local, io, reader });
+        let id = self.ports.len();
+        let reader = tokio::spawn(read(Arc::downgrade(shared), id, io.clone()));
+        let listener = std::net::TcpListener::bind(local).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(tokio::spawn(stream::listen(Arc::downgrade(shared), id, listener)))
+        });
+        self.ports.push(Port { local, io, reader, listener: listener.ok() });
         Ok(())
     }
 
@@ -337,6 +355,9 @@ impl State {
     }
 
     fn send(&self, port: PortId, destination: SocketAddr, contents: &[u8]) {
+        if self.streams.send(port, destination, contents) {
+            return;
+        }
         if let Some(port) = self.ports.get(port) {
             let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
             let _ = send_now(&*port.io, &transmit);
@@ -353,6 +374,7 @@ impl State {
             for remote in line.remotes {
                 if self.remotes.get(&remote) == Some(&id) {
                     self.remotes.remove(&remote);
+                    self.streams.end(&remote);
                 }
             }
         }
@@ -506,6 +528,18 @@ impl LineHandle {
         {
             state.remotes.remove(&oldest);
         }
+    }
+
+    /// Sends over TCP if there is a stream; gives whether nothing need go over UDP.
+    pub fn by_stream(&self, port: PortId, transmit: &Transmit<'_>) -> bool {
+        if !self.endpoint.0.has_streams.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.endpoint.0.state();
+        let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let datagrams = transmit.contents.chunks(segment);
+        // Each is handed over; whether the stream is proven is the same for all.
+        datagrams.fold(false, |_, datagram| state.streams.send(port, transmit.destination, datagram))
     }
 
     /// The answer to this request is its own.

@@ -99,6 +99,10 @@ impl AsyncUdpSocket for LineSocket {
             return Poll::Ready(Ok(hand_over(from, &bytes, stride, buffer, first)));
         }
         drop(inbox);
+        if self.relays.is_empty() {
+            // Nothing that comes in there can be for us: the system may throw it away.
+            return Poll::Pending;
+        }
         self.own.poll_recv(context, buffers, meta)
     }
 
@@ -107,6 +111,9 @@ impl AsyncUdpSocket for LineSocket {
             return self.own.poll_send(context, transmit);
         }
         self.note(transmit.destination, transmit.contents);
+        if self.line.by_stream(self.port, transmit) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         // Only one task at a time could be woken when there is room again: others would wait for ever.
         match send_now(&*self.shared, transmit) {
             Poll::Pending => Poll::Ready(Ok(transmit.contents.len())),

@@ -8,6 +8,7 @@ mod server;
 pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
+use super::endpoint::stream;
 use super::keys::Keys;
 use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
@@ -310,7 +311,7 @@ impl Peer {
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
@@ -318,6 +319,10 @@ impl Peer {
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
+        if !config.relay_only {
+            let line = Arc::downgrade(&runtime.line);
+            tasks.push(tokio::spawn(stream::run(line, runtime.sockets.clone(), monitor.link())));
+        }
         let control_task = channel.map(|channel| {
             tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link()))
         });

@@ -180,6 +180,11 @@ impl Roam {
         }
     }
 
+    /// Where the other side itself may be.
+    pub fn direct_remotes(&self) -> Vec<SocketAddr> {
+        self.remotes.iter().filter(|remote| !remote.relayed).map(|remote| remote.address).collect()
+    }
+
     /// How long nothing has come in on the way in use; `None` before there is one.
     pub fn silence(&self, now: Instant) -> Option<Duration> {
         self.pair.as_ref().map(|pair| now.saturating_duration_since(pair.heard))
