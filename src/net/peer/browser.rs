@@ -22,7 +22,7 @@ impl Peer {
         let (mut peer, _) = Self::new(&config, events, OFFER_CHECKS, &own, admits).await?;
         let (ufrag, password) = sdp::credentials(&offer.sdp).unwrap_or_default();
         peer.runtime.line.expect(ufrag, password);
-        peer.runtime.line.take_door(&keys.identity.ufrag, &keys.identity.password.0);
+        peer.runtime.line.take_door(guest.name(), &keys.identity.ufrag, &keys.identity.password.0);
         peer.connection.set_remote_description(offer.clone()).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
         peer.connection.set_local_description(answer).await.map_err(internal)?;
