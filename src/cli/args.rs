@@ -7,6 +7,7 @@ use crate::engine::EngineSetup;
 use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
+use crate::server::{RoomAddress, WebAddress};
 use crate::settings::{self, IceServer, Settings};
 use crate::units::{Bitrate, Redacted, Resolution};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -57,6 +58,33 @@ pub enum Verb {
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
+    /// Join a room on a Janus server: send, and receive everybody who is in it
+    Room {
+        /// janus:wss://host:8989/ROOM or janus:ws://host:8188/ROOM
+        address: RoomAddress,
+        /// Make the room if there is none
+        #[arg(long)]
+        create: bool,
+        /// The room's PIN is in this file; or in the variable TWOCAN_PIN
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
+        #[command(flatten)]
+        token: TokenArgs,
+    },
+    /// Send camera and microphone to an address that speaks WHIP
+    Publish {
+        /// https://host/path or http://host/path
+        address: WebAddress,
+        #[command(flatten)]
+        token: TokenArgs,
+    },
+    /// Play what an address that speaks WHEP sends
+    Play {
+        /// https://host/path or http://host/path
+        address: WebAddress,
+        #[command(flatten)]
+        token: TokenArgs,
+    },
     /// Read any code on stdin and print it again, compact
     Code {
         /// Print base64 of the JSON {type,sdp}
@@ -95,6 +123,13 @@ impl From<Guests> for settings::Guests {
             Guests::Many => Self::Many,
         }
     }
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TokenArgs {
+    /// The server's token or secret is in this file; or in the variable TWOCAN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

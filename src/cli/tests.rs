@@ -344,6 +344,41 @@ fn the_other_side_is_told_once_its_devices_have_opened() {
 }
 
 #[test]
+fn a_call_without_pictures_says_why_once() {
+    let stats = |codec: &str| {
+        let mut peer = crate::stats::PeerStats::default();
+        peer.inbound.video.codec = codec.into();
+        let stats = crate::stats::Stats { peers: vec![peer], ..Default::default() };
+        Event::Stats(Box::new(stats), Vec::new())
+    };
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(scene.event(stats("VP8")).said(), "");
+    let why = "Sound only: the other side has no video format that this one has too.";
+    assert_eq!(scene.event(stats("none")).said(), why);
+    assert_eq!(scene.event(stats("none")).said(), "");
+}
+
+#[test]
+fn whoever_comes_goes_or_asks_is_told_of_by_name() {
+    let remote = |id, name: &str, presence| {
+        Event::Remote(PeerId(id), RemotePeer { name: name.into(), presence, ..Default::default() })
+    };
+    let mut scene = Scene::caller_in_call(Wishes { many: true, ..Wishes::default() });
+    assert_eq!(scene.event(remote(1, "Bo", Presence::Here)).said(), "You are in a call with Bo.");
+    assert_eq!(scene.event(remote(2, "Cy", Presence::Joining)).said(), "");
+    assert_eq!(scene.event(remote(2, "Cy", Presence::Here)).said(), "Cy has joined.");
+    let question = scene.event(remote(3, "Di", Presence::Asking)).said();
+    assert!(question.starts_with("Di wants to join. Type “yes”"), "{question}");
+    scene.text("yes");
+    assert!(scene.outputs().contains("Admit(PeerId(3), true)"));
+    assert_eq!(scene.event(remote(3, "Di", Presence::Here)).said(), "Di has joined.");
+    assert_eq!(scene.event(Event::Left(PeerId(1))).said(), "Bo has left.");
+    // Everybody has gone: the invite is out still, whether stdin is open or not.
+    scene.session.handle_input_end(scene.now);
+    assert_eq!(scene.state(CallState::WaitingForReply).outputs(), "");
+}
+
+#[test]
 fn lines_that_come_together_are_one_text() {
     let code = code(Kind::Reply);
     let start = Instant::now();

@@ -2,6 +2,7 @@
 //! two faces of it.
 
 mod peer;
+pub mod server;
 mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};

@@ -28,6 +28,7 @@ mod secret;
 pub mod stun;
 mod template;
 mod text;
+mod vp8;
 
 #[cfg(test)]
 pub use browser::tests as tests_of_browsers;
@@ -45,6 +46,7 @@ pub use error::InviteError;
 pub use sealed::{SALT, Sealed, is_sealed, passphrase, seal, unseal};
 pub use secret::{Guest, Identity, Secret};
 pub use template::{Maker, canonical, knocked, mark, secret};
+pub use vp8::PAYLOAD_TYPES as VP8_PAYLOAD_TYPES;
 
 use crate::units::Redacted;
 use base64::Engine as _;

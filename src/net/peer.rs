@@ -3,6 +3,9 @@
 
 mod browser;
 mod pair;
+mod server;
+
+pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
 use super::keys::Keys;
@@ -11,14 +14,15 @@ use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
+use super::{address, backoff, control, intercept, keeper, media, pictures, sdp, send, watch};
+use crate::codec;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
-use crate::ports::{Inlet, Outlet};
+use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
-use crate::units::{MediaKind, Redacted};
+use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
+use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +51,8 @@ pub struct Peer {
     monitor: Arc<Monitor>,
     senders: [(MediaKind, Arc<dyn RtpSender>); 2],
     outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
+    /// The codec of pictures in both directions.
+    agreed: AgreedVideo,
     control: mpsc::Sender<String>,
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -82,8 +88,9 @@ impl Peer {
     ) -> Result<(Self, Description), NetError> {
         // Nobody can knock at a relay: it passes on only what comes from where we sent to.
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, Shape::Call).await?;
         keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
+        pictures::offer_all(&*peer.connection, &peer.senders[1].1).await;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
@@ -96,28 +103,39 @@ impl Peer {
         invite: &Description,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let remote = remote_description(invite, Kind::Invite)?;
+        let (remote, codec) = remote_description(invite, Kind::Invite)?;
         let secret = invite::secret(invite);
         let keys = Keys::guest(secret)?;
         let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
         let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
         let admits = Admits::Only(ufrag.into());
-        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits, Shape::Call).await?;
         // The checks begin before the answer is complete.
         peer.runtime.line.expect(ufrag, password);
-        let remote = remote.clone();
+        peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        let mut sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        if codec.is_none() {
+            sdp = pictures::refuse(&sdp);
+        }
         peer.negotiated().await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
     pub async fn accept(&self, reply: &Description) -> Result<(), NetError> {
-        let remote = remote_description(reply, Kind::Reply)?;
+        let (remote, codec) = remote_description(reply, Kind::Reply)?;
+        self.prepare(codec).await?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.negotiated().await
+    }
+
+    /// Pictures will be of this codec, before webrtc reads the other side's description.
+    async fn prepare(&self, codec: Option<VideoCodec>) -> Result<(), NetError> {
+        self.agreed.set(codec);
+        let (ssrc, retransmission) = (self.keys.identity.video, self.keys.identity.retransmission);
+        pictures::prepare(&self.senders[1].1, codec, ssrc, retransmission).await.map_err(internal)
     }
 
     /// What it goes by: an invite can be offered again with the same.
@@ -173,7 +191,8 @@ impl Peer {
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
     pub fn outlet(&self) -> Outlet {
-        Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }
+        let (video, audio) = self.outlet.clone();
+        Outlet { video, audio, agreed: self.agreed.clone() }
     }
 
     /// Received packets go here from now on.
@@ -236,13 +255,14 @@ impl Peer {
         }
     }
 
-    /// A connection with both tracks, sound first, and the control channel.
+    /// A connection with both tracks, sound first, and the control channel if there is one.
     async fn new(
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
         keys: &Keys,
         admits: Admits,
+        shape: Shape,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
@@ -273,14 +293,18 @@ impl Peer {
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
         let (audio_track, video_track) =
-            (media::audio_track(audio), media::video_track(video, identity.retransmission));
-        let add =
-            |track: &Arc<TrackLocalStaticRTP>| connection.add_track(track.clone() as Arc<dyn TrackLocal>);
+            (media::audio_track(audio), media::video_track(VideoCodec::H264, video, identity.retransmission));
         let senders = [
-            (MediaKind::Audio, add(&audio_track).await.map_err(internal)?),
-            (MediaKind::Video, add(&video_track).await.map_err(internal)?),
+            (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
+            (MediaKind::Video, shape.add(&*connection, &video_track).await?),
         ];
-        let channel = control::open(&*connection).await?;
+        let channel = match shape {
+            Shape::Call => Some(control::open(&*connection).await?),
+            Shape::Server(_) => None,
+        };
+        if channel.is_none() {
+            runtime.settle();
+        }
 
         let (video_out, video_in) = mpsc::channel(send::VIDEO_QUEUE);
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
@@ -294,8 +318,9 @@ impl Peer {
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
-        let control_task =
-            Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
+        let control_task = channel.map(|channel| {
+            tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link()))
+        });
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let port = if config.relay_only { None } else { runtime.port_behind_router() };
@@ -305,6 +330,7 @@ impl Peer {
             monitor,
             senders,
             outlet,
+            agreed: AgreedVideo::default(),
             control,
             control_task,
             tasks,
@@ -321,11 +347,21 @@ impl Peer {
     async fn gather(
         &self,
         description: RTCSessionDescription,
-        mut gathered: cell::Receiver<bool>,
+        gathered: cell::Receiver<bool>,
         config: &NetConfig,
         keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
+        let mapped = self.wait_for_candidates(gathered, GATHERING).await;
+        self.described(config, keys, mapped).await
+    }
+
+    /// Gives where the router passes packets on to us, if it does.
+    async fn wait_for_candidates(
+        &self,
+        mut gathered: cell::Receiver<bool>,
+        patience: Duration,
+    ) -> Option<SocketAddr> {
         let (mut link, mut mapped) = (self.monitor.link(), None);
         let both = async {
             let mapping = async {
@@ -341,10 +377,20 @@ impl Peer {
             () = both => {}
             // Nobody needs the code any more.
             _ = link.wait_for(|link| *link == Link::Connected) => {}
-            () = tokio::time::sleep(GATHERING) => {
+            () = tokio::time::sleep(patience) => {
                 tracing::info!("gathering was cut short: an ICE server or the router does not answer");
             }
         }
+        mapped
+    }
+
+    /// Our description with the candidates that are there.
+    async fn described(
+        &self,
+        config: &NetConfig,
+        keys: &Keys,
+        mapped: Option<SocketAddr>,
+    ) -> Result<String, NetError> {
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
         let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
@@ -374,11 +420,9 @@ impl Peer {
                     self.monitor.set_red(red);
                 }
                 MediaKind::Video => {
-                    let wanted = |codec: &&RTCRtpCodecParameters| {
-                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
-                    };
-                    let codec = codecs.iter().find(wanted);
-                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                    let agreed = self.agreed.get();
+                    let payload_type = agreed.and_then(|agreed| media::pictures(&codecs, agreed));
+                    self.monitor.set_payload_type(*kind, payload_type);
                 }
             }
         }
@@ -408,16 +452,20 @@ fn unusable(error: impl std::fmt::Display) -> NetError {
     NetError::Description(error.to_string())
 }
 
-fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessionDescription, NetError> {
+/// The other side's description as webrtc shall read it, and the codec that is agreed on by it.
+fn remote_description(
+    description: &Description,
+    kind: Kind,
+) -> Result<(RTCSessionDescription, Option<VideoCodec>), NetError> {
     if description.kind != kind {
         return Err(NetError::Description("it is of the wrong kind.".into()));
     }
-    let sdp = sdp::admit(&description.sdp.0)?;
-    match kind {
+    let (sdp, codec) = pictures::agree(&sdp::admit(&description.sdp.0)?, kind, codec::video_codecs());
+    let description = match kind {
         Kind::Invite => RTCSessionDescription::offer(sdp),
         Kind::Reply => RTCSessionDescription::answer(sdp),
-    }
-    .map_err(unusable)
+    };
+    Ok((description.map_err(unusable)?, codec))
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.

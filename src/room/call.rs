@@ -666,16 +666,24 @@ mod tests {
                     H::TurnedAway(Turned::Withdrawn),
                 ],
                 S::Lobby { .. } => &[H::Admitted, H::Refused, H::Bye, H::LinkFailed, H::HangUp, H::Dismiss],
-                S::InCall { .. } => &[H::Interrupted, H::LinkFailed, H::Bye, H::HangUp, H::Dismiss],
+                S::InCall { .. } => {
+                    &[H::Interrupted, H::LinkFailed, H::Bye, H::Removed, H::HangUp, H::Dismiss]
+                }
                 S::Reconnecting { rescue, .. } => match rescue {
-                    Rescue::Gathering(_) => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::CodeReady, H::CodeFailed]
-                    }
+                    Rescue::Gathering(_) => &[
+                        H::Connected,
+                        H::Bye,
+                        H::Removed,
+                        H::HangUp,
+                        H::Dismiss,
+                        H::CodeReady,
+                        H::CodeFailed,
+                    ],
                     Rescue::WaitingForReply => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join, H::ReplyAccepted]
+                        &[H::Connected, H::Bye, H::Removed, H::HangUp, H::Dismiss, H::Join, H::ReplyAccepted]
                     }
                     Rescue::Waiting { .. } | Rescue::WaitingForInvite | Rescue::Connecting { .. } => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join]
+                        &[H::Connected, H::Bye, H::Removed, H::HangUp, H::Dismiss, H::Join]
                     }
                 },
             };

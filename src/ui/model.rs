@@ -222,6 +222,11 @@ impl Model {
         if self.remote.name.is_empty() { "Guest" } else { &self.remote.name }
     }
 
+    /// Whether the two sides have no video codec in common.
+    pub fn is_sound_only(&self) -> bool {
+        self.stats.as_ref().is_some_and(|stats| stats.peers.iter().any(PeerStats::is_sound_only))
+    }
+
     /// Takes one event; `now` is for how long a call was.
     pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {

@@ -54,6 +54,11 @@ const RECEIVED: &str = "app.peer.pc.getStats().then((stats) => {
 
 /// Waits for a call in which pictures and sound come in.
 pub fn sees_and_hears(page: &mut Page) {
+    sees_and_hears_in(page, "video/H264");
+}
+
+/// As [`sees_and_hears`], with pictures of this codec.
+pub fn sees_and_hears_in(page: &mut Page, codec: &str) {
     page.wait("app.stage === 'call'");
     let mut first = Value::Null;
     wait_for("moving picture and sound in the page", Duration::from_secs(60), || {
@@ -67,13 +72,13 @@ pub fn sees_and_hears(page: &mut Page) {
         if seconds > 8.0 {
             first = now.clone();
         }
-        is_good.then(|| assert_eq!(now["codec"], "video/H264"))
+        is_good.then(|| assert_eq!(now["codec"], codec))
     });
     page.wait("getComputedStyle(document.getElementById('remote')).visibility === 'visible'");
 }
 
-/// Waits until the program decodes pictures from somebody of this name.
-pub fn twocan_sees(lines: &Lines, name: &str) {
+/// Waits until the program decodes pictures from somebody of this name; what it says of them.
+pub fn twocan_sees(lines: &Lines, name: &str) -> Value {
     let mut last = Value::Null;
     wait_for("pictures from the page in the program", Duration::from_secs(60), || {
         last =
@@ -83,6 +88,7 @@ pub fn twocan_sees(lines: &Lines, name: &str) {
         is_good.then_some(())
     });
     assert_eq!(last["peers"][0]["inbound"]["audio"]["codec"], "opus");
+    last["peers"][0]["inbound"]["video"].take()
 }
 
 pub fn hang_up_in_page(page: &mut Page, mut twocan: Running) {

@@ -15,7 +15,7 @@ use vpx_sys as sys;
 
 /// Of the encoder's clock.
 pub(super) const TICKS: u32 = 90_000;
-/// 0 is slowest and best, 16 fastest. As browsers have it for calls on a computer; see `tests/bench/media.rs` for what it costs.
+/// 0 is slowest and best, 16 fastest. As browsers have it for calls on a computer; see `tests/picture/codecs.rs` for what it costs.
 const SPEED: c_int = -6;
 /// Blocks that differ from the picture before by less are not coded; as browsers have it.
 const STILL: c_uint = 1;
@@ -107,13 +107,12 @@ impl RawEncoder {
         let mut context = Context::new();
         let mut defaults = Defaults { settings: MaybeUninit::uninit(), spare: [0; 64] };
         // SAFETY: the call fills the settings, or fails.
-        let (result, mut settings) = unsafe {
-            let result =
-                sys::vpx_codec_enc_config_default(sys::vpx_codec_vp8_cx(), defaults.settings.as_mut_ptr(), 0);
+        let mut settings = unsafe {
+            let into = defaults.settings.as_mut_ptr();
+            let result = sys::vpx_codec_enc_config_default(sys::vpx_codec_vp8_cx(), into, 0);
             context.check("the encoder's defaults", result)?;
-            (result, Box::new(defaults.settings.assume_init()))
+            Box::new(defaults.settings.assume_init())
         };
-        context.check("the encoder's defaults", result)?;
         settings.g_threads = 1;
         (settings.g_w, settings.g_h) = (setup.resolution.width, setup.resolution.height);
         settings.g_timebase = sys::vpx_rational { num: 1, den: TICKS as c_int };
