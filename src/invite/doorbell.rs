@@ -131,6 +131,12 @@ impl Doorbell {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.secret = Some(secret));
     }
 
+    /// The door at which one guest may come in by the invite with this user name.
+    pub fn of_one(&self, ufrag: &str) -> Option<DoorId> {
+        let is_open = |door: &&Door| door.ufrag == ufrag && door.admits == Admits::Guests && !door.many;
+        self.doors.iter().find(is_open).map(|door| door.id)
+    }
+
     pub fn set(&mut self, id: DoorId, admits: Admits) {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.admits = admits.clone());
     }

@@ -483,10 +483,14 @@ impl LineHandle {
         self.endpoint.0.state().doorbell.admit_browsers(self.id, secret);
     }
 
-    /// The door of the invite that goes by this is no longer that of the line it was made with: who came through it is
-    /// at this one. Others hear so.
-    pub fn take_door(&self, ufrag: &str, password: &str) {
+    /// The door of the invite that goes by this is no longer that of the line it was made with: the guest of this name,
+    /// who knocked there, is at this one. Others hear so; unless the invite is for many, or out again for the next.
+    pub fn take_door(&self, guest: &str, ufrag: &str, password: &str) {
         let mut state = self.endpoint.0.state();
+        let line = state.doorbell.of_one(ufrag).and_then(|id| state.lines.get(&id));
+        if line.and_then(|line| line.knock.as_ref()).is_none_or(|knock| knock.name != guest) {
+            return;
+        }
         state.next += 1;
         let id = *self.taken.get_or_init(|| DoorId(state.next));
         state.doorbell.add(id, ufrag, password, Admits::Nobody(stun::Turned::Busy));

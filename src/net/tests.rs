@@ -176,6 +176,31 @@ async fn a_browser_that_knocks_gets_a_connection_of_its_own() {
     assert!(same.is_from_same_peer(&invite));
 }
 
+/// A room lets in one after the other: the invite is out again before the browser's connection stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_does_not_shut_the_door_behind_it() {
+    let ((told_a, events_a), (told_b, _events)) = (mpsc::channel(1024), mpsc::channel(1024));
+    let config = loopback();
+    let (waiting, invite) = Peer::offer(config.clone(), told_a).await.unwrap();
+    let mut waiting = End::new(waiting, events_a);
+    let (b, offer) = Peer::offer(loopback(), told_b).await.unwrap();
+    let (_, answer) = invite::tests_of_browsers::page(&offer, invite::secret(&invite).unwrap(), &invite);
+    b.accept(&answer).await.unwrap();
+    let knock = |event| if let NetEvent::BrowserKnock(guest) = event { Some(guest) } else { None };
+    let guest = waiting.event(knock).await;
+    let keys = waiting.peer.keys().clone();
+    let (told_next, events_next) = mpsc::channel(1024);
+    let (next, _) = Peer::offer_again(config.clone(), keys.clone(), told_next).await.unwrap();
+    let (told_a, events_a) = mpsc::channel(1024);
+    let mut a = End::new(Peer::welcome(config, keys, &guest, told_a).await.unwrap(), events_a);
+    waiting.peer.close().await;
+    a.link(Link::Connected).await;
+    let (told_c, _events) = mpsc::channel(1024);
+    let _c = Peer::answer(loopback(), &invite, told_c).await.unwrap();
+    let knock = |event| if let NetEvent::Knock(guest) = event { Some(guest) } else { None };
+    End::new(next, events_next).event(knock).await;
+}
+
 /// An access unit: as the encoder writes it (Annex B), and its NAL units alone.
 struct AccessUnit {
     frame: EncodedFrame,

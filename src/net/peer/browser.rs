@@ -23,7 +23,7 @@ impl Peer {
         let (mut peer, _) = Self::new(&config, events, OFFER_CHECKS, &own, admits, Shape::Call).await?;
         let (ufrag, password) = sdp::credentials(&offer.sdp).unwrap_or_default();
         peer.runtime.line.expect(ufrag, password);
-        peer.runtime.line.take_door(&keys.identity.ufrag, &keys.identity.password.0);
+        peer.runtime.line.take_door(guest.name(), &keys.identity.ufrag, &keys.identity.password.0);
         peer.prepare(codec).await?;
         peer.connection.set_remote_description(offer).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
