@@ -228,8 +228,10 @@ impl VideoOut {
     fn is_behind(&self) -> bool {
         let waiting = |outlet: &VideoOutlet| outlet.sender.max_capacity() - outlet.sender.capacity();
         let state = self.lock();
-        let takes =
-            |outlet: &&VideoOutlet| !outlet.hidden && !(outlet.broken && outlet.sender.capacity() == 0);
+        let takes = |outlet: &&VideoOutlet| {
+            let stuck = outlet.broken && outlet.sender.capacity() == 0;
+            !(outlet.hidden || stuck)
+        };
         let mut live = state.outlets.iter().filter(takes).peekable();
         live.peek().is_some() && live.all(|outlet| !outlet.broken && waiting(outlet) > 0)
     }

@@ -240,7 +240,7 @@ fn mix() {
                 place: found[n],
                 picture: Some((&sources[n], if n < changed { number } else { 0 })),
                 name: "Guest with a name",
-                muted: n % 2 == 0,
+                muted: n.is_multiple_of(2),
                 speaking: n == 1,
             };
             let tiles: [Tile; 6] = std::array::from_fn(tile);
