@@ -5,6 +5,7 @@
 mod path;
 
 use path::Path;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
@@ -31,6 +32,10 @@ impl Person {
     }
 
     fn with(settings: Settings) -> Self {
+        Self::at(path::ADDRESSES[0], settings)
+    }
+
+    fn at(address: IpAddr, settings: Settings) -> Self {
         let engine = Engine::start(EngineSetup {
             settings,
             media: MediaSetup {
@@ -40,7 +45,7 @@ impl Person {
                 picture: PictureRequest { resolution: Resolution::new(320, 180), fps: 15 },
                 ..MediaSetup::default()
             },
-            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            net: NetConfig { bind: vec![address], ..NetConfig::default() },
             wake: None,
         });
         Self { engine, said: vec![] }
@@ -144,9 +149,17 @@ fn connected() -> (Person, Person) {
     (ann, bo)
 }
 
+/// One on each side of a [`Path`].
+fn on_both_sides() -> [Person; 2] {
+    let person = |side: usize, name: &str| {
+        Person::at(path::ADDRESSES[side], Settings { name: name.into(), ..Settings::default() })
+    };
+    [person(0, "Ann"), person(1, "Bo")]
+}
+
 /// In a call over a path that can be cut.
 fn connected_over(path: &Path) -> (Person, Person) {
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));
@@ -254,10 +267,11 @@ fn fresh_codes_take_up_a_call_whose_path_is_gone() {
     bo.refusal();
     ann.paste(&invite.text.0);
     ann.refusal();
-    bo.paste(&invite.text.0);
+    let fresh = Path::new();
+    bo.paste(&fresh.through(0, &invite.text.0));
     let reply = bo.code();
     assert_eq!(reply.kind, Kind::Reply);
-    ann.paste(&reply.text.0);
+    ann.paste(&fresh.through(1, &reply.text.0));
     assert_eq!(ann.state("connected"), CallState::InCall { since: started }, "the timer goes on");
     bo.state("connected");
     ann.sees_more();
