@@ -278,6 +278,7 @@ impl Session {
             | Event::Left(_)
             | Event::Invite(_)
             | Event::Room(_)
+            | Event::Reaction(..)
             | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }

@@ -35,6 +35,7 @@ impl Task {
                 link.peer.iter_mut().for_each(|peer| peer.control_open = true);
                 self.say(id, &self.hello(id));
                 self.tell_view(id);
+                self.tell_hand(id);
                 self.begin_trust(id).await;
             }
             NetEvent::Control(text) => self.handle_message(id, &text).await,
@@ -65,8 +66,8 @@ impl Task {
                 // Who has said once who it is stays that.
                 let is_known = link.member.is_some();
                 link.member = link.member.or(member);
-                let presence = peer.remote.presence;
-                peer.remote = RemotePeer { name: name.clone(), microphone_muted, camera_stopped, presence };
+                let before = std::mem::take(&mut peer.remote);
+                peer.remote = RemotePeer { name: name.clone(), microphone_muted, camera_stopped, ..before };
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
                 let renamed = link.member.filter(|_| is_known && link.counts);
@@ -107,6 +108,9 @@ impl Task {
                 | Message::TrustNonce { .. }
                 | Message::TrustReveal { .. }),
             ) => self.handle_trust(id, &message),
+            Some(gesture @ (Message::Hand { .. } | Message::Reaction { .. })) => {
+                self.hear_gesture(id, &gesture);
+            }
             Some(Message::Bye) => self.happen(id, Happening::Bye),
             None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
         }
