@@ -14,6 +14,7 @@ use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason, Rescue};
+use twocan::room::message::Reaction;
 use twocan::room::trust::Comparison;
 use twocan::settings::Settings;
 use twocan::units::{Redacted, Resolution};
@@ -212,6 +213,27 @@ fn both_sides_see_the_same_four_words() {
     let (mut ann, mut bo) = connected();
     let words = ann.words(false);
     assert_eq!((words.split(' ').count(), words), (4, bo.words(false)));
+}
+
+#[test]
+fn gestures_reach_the_other_side_and_a_flood_of_them_does_not() {
+    let (mut ann, mut bo) = connected();
+    // Both control channels are open.
+    assert_eq!(ann.words(false), bo.words(false));
+    ann.engine.send(Command::Hand(true));
+    bo.remote("raised hand", |ann| ann.hand_raised);
+    let id = bo.person();
+    for _ in 0..Engine::COMMANDS / 2 {
+        ann.engine.send(Command::React(Reaction::Heart));
+    }
+    ann.engine.send(Command::Hand(false));
+    bo.remote("lowered hand", |ann| !ann.hand_raised);
+    let is_heart = |event: &&Event| matches!(event, Event::Reaction(of, Reaction::Heart) if *of == id);
+    let hearts = bo.said.iter().filter(is_heart).count();
+    assert!((1..Engine::COMMANDS / 4).contains(&hearts), "{hearts}");
+    // Whoever is turned down is still there.
+    bo.engine.send(Command::Volume(id, 0.0));
+    bo.sees_more();
 }
 
 #[test]
