@@ -398,7 +398,7 @@ fn a_reply_that_is_pasted_late_connects_at_once() {
     let wait = std::env::var("TWOCAN_WAIT").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let path = Path::new();
     path.cut(true);
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));

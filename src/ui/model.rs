@@ -14,7 +14,7 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::Stats;
+use crate::stats::{PeerStats, Stats};
 use crate::units::Resolution;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
