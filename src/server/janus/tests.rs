@@ -186,6 +186,11 @@ fn each_refusal_at_the_door_is_said_in_words() {
         assert_eq!(talk.janus.deadline(), None);
     }
     let mut talk = Talk::new(Wishes::default());
+    let join = talk.reaches_the_door();
+    let error = json!({"error_code": 429, "error": "Missing mandatory element (pin)"});
+    talk.plugin(&join, 10, error, None);
+    assert_eq!(talk.told(), Some(Happening::Ended(Refusal::Pin)));
+    let mut talk = Talk::new(Wishes::default());
     talk.hears(
         json!({"janus": "error", "transaction": "t1", "error": {"code": 403, "reason": "Unauthorized"}}),
     );
