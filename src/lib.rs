@@ -11,7 +11,7 @@
 //!          /    \
 //!      device  codec cameras, sound cards, files | H.264, Opus, scaling
 //!          \    /
-//!   invite room rtp rate server   cores: no clock, thread, lock, socket or device; time is an argument
+//!   invite room rtp rate mix server   cores: no clock, thread, lock, socket or device; time is an argument
 //!            |
 //!   units choice frame ports stats   values that travel
 //! ```
@@ -22,6 +22,7 @@
 //! * **In** RTP > frame assembly > decoder > playout clock > slot > three textures, YUV to RGB in a shader.
 //! * **Voice out** device > ring > 10 ms blocks > echo canceller > 20 ms > Opus > RTP.
 //! * **Voice in** RTP > jitter buffer > mixer > ring > device.
+//! * **Mix** (a host for guests who want one picture and one sound) all pictures and voices, decoded > mix > encoders.
 
 pub mod choice;
 pub mod frame;
@@ -31,6 +32,7 @@ pub mod stats;
 pub mod units;
 
 pub mod invite;
+pub mod mix;
 pub mod rate;
 pub mod room;
 pub mod rtp;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A module may use those of its own line and of the lines before it.
 const LAYERS: &[&[&str]] = &[
     &["units", "choice", "frame", "ports", "stats", "settings"],
-    &["invite", "room", "rtp", "rate", "server"],
+    &["invite", "room", "rtp", "rate", "mix", "server"],
     &["device", "codec"],
     &["net", "pipeline"],
     &["engine"],
@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// No clock, thread, lock, socket or device: time is an argument.
-const CORES: &[&str] = &["invite", "room", "rtp", "rate", "server"];
+const CORES: &[&str] = &["invite", "room", "rtp", "rate", "mix", "server"];
 
 /// Crates whose types stay in one module.
 const FENCED: &[(&str, &str)] =

@@ -5,13 +5,16 @@
 mod path;
 
 use path::Path;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
 use twocan::invite::{InviteError, Kind};
 use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
+use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason, Rescue};
+use twocan::room::message::Reaction;
 use twocan::room::trust::Comparison;
 use twocan::settings::Settings;
 use twocan::units::{Redacted, Resolution};
@@ -30,6 +33,10 @@ impl Person {
     }
 
     fn with(settings: Settings) -> Self {
+        Self::at(path::ADDRESSES[0], settings)
+    }
+
+    fn at(address: IpAddr, settings: Settings) -> Self {
         let engine = Engine::start(EngineSetup {
             settings,
             media: MediaSetup {
@@ -39,7 +46,7 @@ impl Person {
                 picture: PictureRequest { resolution: Resolution::new(320, 180), fps: 15 },
                 ..MediaSetup::default()
             },
-            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            net: NetConfig { bind: vec![address], ..NetConfig::default() },
             wake: None,
         });
         Self { engine, said: vec![] }
@@ -74,9 +81,18 @@ impl Person {
 
     fn remote(&mut self, what: &str, is: impl Fn(&RemotePeer) -> bool) -> RemotePeer {
         self.hear(what, |event| match event {
-            Event::Remote(remote) if is(remote) => Some(remote.clone()),
+            Event::Remote(_, remote) if is(remote) => Some(remote.clone()),
             _ => None,
         })
+    }
+
+    /// Whoever was heard of last.
+    fn person(&self) -> PeerId {
+        let id = |event: &Event| match event {
+            Event::Remote(id, _) => Some(*id),
+            _ => None,
+        };
+        self.said.iter().rev().find_map(id).expect("nobody has come")
     }
 
     fn refusal(&mut self) -> Refusal {
@@ -89,7 +105,7 @@ impl Person {
     /// The words, which may have come already; `continued`: of the same two people as on the connection before.
     fn words(&mut self, continued: bool) -> String {
         let words = |event: &Event| match event {
-            Event::Trust(Comparison::Ready { words, continued: is }) if *is == continued => {
+            Event::Trust(_, Comparison::Ready { words, continued: is }) if *is == continued => {
                 Some(words.line())
             }
             _ => None,
@@ -134,9 +150,17 @@ fn connected() -> (Person, Person) {
     (ann, bo)
 }
 
+/// One on each side of a [`Path`].
+fn on_both_sides() -> [Person; 2] {
+    let person = |side: usize, name: &str| {
+        Person::at(path::ADDRESSES[side], Settings { name: name.into(), ..Settings::default() })
+    };
+    [person(0, "Ann"), person(1, "Bo")]
+}
+
 /// In a call over a path that can be cut.
 fn connected_over(path: &Path) -> (Person, Person) {
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));
@@ -144,9 +168,9 @@ fn connected_over(path: &Path) -> (Person, Person) {
     ann.paste(&path.through(1, &reply.text.0));
     for person in [&mut ann, &mut bo] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
         // The hello may come before or after it.
-        let named = |event: &Event| matches!(event, Event::Remote(remote) if !remote.name.is_empty());
+        let named = |event: &Event| matches!(event, Event::Remote(_, remote) if !remote.name.is_empty());
         if !person.said.iter().any(named) {
             person.hear("name", |event| named(event).then_some(()));
         }
@@ -189,6 +213,27 @@ fn both_sides_see_the_same_four_words() {
     let (mut ann, mut bo) = connected();
     let words = ann.words(false);
     assert_eq!((words.split(' ').count(), words), (4, bo.words(false)));
+}
+
+#[test]
+fn gestures_reach_the_other_side_and_a_flood_of_them_does_not() {
+    let (mut ann, mut bo) = connected();
+    // Both control channels are open.
+    assert_eq!(ann.words(false), bo.words(false));
+    ann.engine.send(Command::Hand(true));
+    bo.remote("raised hand", |ann| ann.hand_raised);
+    let id = bo.person();
+    for _ in 0..Engine::COMMANDS / 2 {
+        ann.engine.send(Command::React(Reaction::Heart));
+    }
+    ann.engine.send(Command::Hand(false));
+    bo.remote("lowered hand", |ann| !ann.hand_raised);
+    let is_heart = |event: &&Event| matches!(event, Event::Reaction(of, Reaction::Heart) if *of == id);
+    let hearts = bo.said.iter().filter(is_heart).count();
+    assert!((1..Engine::COMMANDS / 4).contains(&hearts), "{hearts}");
+    // Whoever is turned down is still there.
+    bo.engine.send(Command::Volume(id, 0.0));
+    bo.sees_more();
 }
 
 #[test]
@@ -244,10 +289,11 @@ fn fresh_codes_take_up_a_call_whose_path_is_gone() {
     bo.refusal();
     ann.paste(&invite.text.0);
     ann.refusal();
-    bo.paste(&invite.text.0);
+    let fresh = Path::new();
+    bo.paste(&fresh.through(0, &invite.text.0));
     let reply = bo.code();
     assert_eq!(reply.kind, Kind::Reply);
-    ann.paste(&reply.text.0);
+    ann.paste(&fresh.through(1, &reply.text.0));
     assert_eq!(ann.state("connected"), CallState::InCall { since: started }, "the timer goes on");
     bo.state("connected");
     ann.sees_more();
@@ -289,7 +335,7 @@ fn two_pastes_make_a_call() {
     assert_eq!(ann.remote("name", |remote| !remote.name.is_empty()).name, "Bo Ж 安");
     assert_eq!(bo.remote("name", |remote| !remote.name.is_empty()).name, "Ann");
     for person in [&mut ann, &mut bo] {
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
 
     ann.engine.send(Command::MuteMicrophone(true));
@@ -322,7 +368,7 @@ fn one_paste_makes_a_call() {
     ann.state("connecting");
     for person in [&mut ann, &mut bo] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
     println!("from the only paste to both pictures: {:?}", pasted.elapsed());
     // The reply that nobody needed harms nobody.
@@ -352,7 +398,7 @@ fn a_reply_that_is_pasted_late_connects_at_once() {
     let wait = std::env::var("TWOCAN_WAIT").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let path = Path::new();
     path.cut(true);
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));
@@ -367,7 +413,7 @@ fn a_reply_that_is_pasted_late_connects_at_once() {
     let connected = pasted.elapsed();
     println!("pasted after {wait} s, connected after {connected:?}");
     for person in [&mut ann, &mut bo] {
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
     assert!(connected < Duration::from_secs(2));
 }
@@ -407,7 +453,8 @@ fn whoever_wants_to_be_asked_is_asked() {
             assert_eq!((sent, received), (0, 0));
         }
     }
-    ann.engine.send(Command::Admit(false));
+    let person = ann.person();
+    ann.engine.send(Command::Admit(person, false));
     assert_eq!(bo.state("ended"), CallState::Ended(EndReason::Refused));
     ann.state("waiting");
     // The invite is as good as before, for somebody else.
@@ -416,10 +463,10 @@ fn whoever_wants_to_be_asked_is_asked() {
     let mut cy = joins("Cy", &invite);
     ann.state("lobby");
     ann.remote("name", |remote| remote.name == "Cy");
-    ann.engine.send(Command::Admit(true));
+    ann.engine.send(Command::Admit(person, true));
     for person in [&mut ann, &mut cy] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
 }
 

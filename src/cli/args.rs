@@ -8,7 +8,7 @@ use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
 use crate::server::{RoomAddress, WebAddress};
-use crate::settings::{IceServer, Settings};
+use crate::settings::{self, IceServer, Settings};
 use crate::units::{Bitrate, Redacted, Resolution};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -42,7 +42,11 @@ pub enum Verb {
         window: Option<DemoWindow>,
     },
     /// Print an invite on stdout, read the reply from stdin, stay in the call
-    Call,
+    Call {
+        /// How many may come in with the invite: one, or many as long as the call lasts
+        #[arg(long, value_name = "one|many", hide_possible_values = true)]
+        guests: Option<Guests>,
+    },
     /// Take an invite, print the reply on stdout, stay in the call
     Answer {
         /// The invite; without it, it is read from stdin
@@ -102,6 +106,23 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// As the settings have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Guests {
+    #[default]
+    One,
+    Many,
+}
+
+impl From<Guests> for settings::Guests {
+    fn from(guests: Guests) -> Self {
+        match guests {
+            Guests::One => Self::One,
+            Guests::Many => Self::Many,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -279,7 +300,10 @@ impl Args {
 
     /// What the engine starts with, from the command line and, where that is silent, from the settings.
     /// `Err`: a sentence.
-    pub fn engine_setup(&self, settings: Settings) -> Result<EngineSetup, String> {
+    pub fn engine_setup(&self, mut settings: Settings) -> Result<EngineSetup, String> {
+        if let Some(Verb::Call { guests }) = &self.verb {
+            settings.guests = guests.unwrap_or_default().into();
+        }
         let net = self.net(&settings)?;
         let media = self.media(&settings);
         Ok(EngineSetup { settings, media, net, wake: None })

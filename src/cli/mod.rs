@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Exit {
         None => window(args, WindowOptions::default()),
         Some(Verb::Demo { window: None }) => demo::run(args),
         Some(Verb::Demo { window: Some(which) }) => demo::window_one(args, *which),
-        Some(Verb::Call) => call::run(args, session::Task::Call),
+        Some(Verb::Call { .. }) => call::run(args, session::Task::Call),
         Some(Verb::Answer { code }) => call::run(args, session::Task::Answer(code.clone())),
         Some(Verb::Page { port }) => call::run(args, session::Task::Page(*port)),
         Some(Verb::Room { address, create, pin_file, token }) => {

@@ -29,6 +29,7 @@ pub mod nat;
 pub mod nearby;
 mod page;
 mod peer;
+mod pictures;
 pub mod relay;
 mod roam;
 mod runtime;
@@ -57,7 +58,7 @@ pub use web::WebError;
 pub use websocket::{SocketEvent, WebSocket};
 
 use crate::invite::stun::Turned;
-use crate::invite::{Description, Guest};
+use crate::invite::{BrowserGuest, Description, Guest};
 use crate::ports::SenderReport;
 use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
@@ -146,6 +147,8 @@ pub enum NetEvent {
     SenderReport(SenderReport),
     /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
     Knock(Guest),
+    /// The same of somebody with a browser, who needs a connection of their own ([`Peer::welcome`]).
+    BrowserKnock(Box<BrowserGuest>),
     /// Whoever made the invite does not let us in.
     TurnedAway(Turned),
     /// While a code is out: whether it leads here.

@@ -1,26 +1,28 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+mod browser;
 mod pair;
 mod server;
 
 pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
+use super::endpoint::stream;
 use super::keys::Keys;
 use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
+use super::{address, backoff, control, intercept, keeper, media, pictures, sdp, send, watch};
+use crate::codec;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
-use crate::ports::{Inlet, Outlet};
+use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
-use crate::units::{MediaKind, Redacted};
+use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +52,8 @@ pub struct Peer {
     monitor: Arc<Monitor>,
     senders: [(MediaKind, Arc<dyn RtpSender>); 2],
     outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
+    /// The codec of pictures in both directions.
+    agreed: AgreedVideo,
     control: mpsc::Sender<String>,
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -86,6 +90,8 @@ impl Peer {
         // Nobody can knock at a relay: it passes on only what comes from where we sent to.
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
         let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, Shape::Call).await?;
+        keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
+        pictures::offer_all(&*peer.connection, &peer.senders[1].1).await;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
@@ -98,7 +104,7 @@ impl Peer {
         invite: &Description,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let remote = remote_description(invite, Kind::Invite)?;
+        let (remote, codec) = remote_description(invite, Kind::Invite)?;
         let secret = invite::secret(invite);
         let keys = Keys::guest(secret)?;
         let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
@@ -107,19 +113,30 @@ impl Peer {
         let (peer, gathered) = Self::new(&config, events, checks, &keys, admits, Shape::Call).await?;
         // The checks begin before the answer is complete.
         peer.runtime.line.expect(ufrag, password);
-        let remote = remote.clone();
+        peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        let mut sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        if codec.is_none() {
+            sdp = pictures::refuse(&sdp);
+        }
         peer.negotiated().await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
     pub async fn accept(&self, reply: &Description) -> Result<(), NetError> {
-        let remote = remote_description(reply, Kind::Reply)?;
+        let (remote, codec) = remote_description(reply, Kind::Reply)?;
+        self.prepare(codec).await?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.negotiated().await
+    }
+
+    /// Pictures will be of this codec, before webrtc reads the other side's description.
+    async fn prepare(&self, codec: Option<VideoCodec>) -> Result<(), NetError> {
+        self.agreed.set(codec);
+        let (ssrc, retransmission) = (self.keys.identity.video, self.keys.identity.retransmission);
+        pictures::prepare(&self.senders[1].1, codec, ssrc, retransmission).await.map_err(internal)
     }
 
     /// What it goes by: an invite can be offered again with the same.
@@ -148,8 +165,8 @@ impl Peer {
     }
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
-        if let Some((address, _)) = sdp::candidate_address(&candidate) {
-            self.runtime.sockets.with_roam(|roam| roam.add_remote(address));
+        if let Some((address, kind)) = sdp::candidate_address(&candidate) {
+            self.runtime.sockets.with_roam(|roam| roam.add_remote(address, sdp::is_relayed(kind)));
         }
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
@@ -175,7 +192,8 @@ impl Peer {
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
     pub fn outlet(&self) -> Outlet {
-        Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }
+        let (video, audio) = self.outlet.clone();
+        Outlet { video, audio, agreed: self.agreed.clone() }
     }
 
     /// Received packets go here from now on.
@@ -205,6 +223,11 @@ impl Peer {
     /// The invite of this connection is over; the connection itself goes on until it is closed.
     pub fn withdraw(&self) {
         self.runtime.line.shut();
+    }
+
+    /// Whether the invite of this connection is for many guests; each gets a connection of its own.
+    pub fn admit_many(&self, many: bool) {
+        self.runtime.line.admit_many(many);
     }
 
     /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.
@@ -257,7 +280,11 @@ impl Peer {
         // An invite calls nobody: it waits.
         let calling = keys.are_of_an_invite() && admits != Admits::Guests;
         let line = config.endpoint.line(&identity.ufrag, &identity.password.0, admits, events.clone());
-        let runtime = Arc::new(DriverRuntime::new(line, address::relays(&servers.ice), calling));
+        let relays = address::relays(&servers.ice);
+        let runtime = Arc::new(DriverRuntime::new(line, relays.clone(), calling));
+        if !config.relay_only {
+            runtime.sockets.with_roam(|roam| roam.set_relays(relays));
+        }
         runtime.streams.open(servers.streams);
         let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
@@ -267,7 +294,7 @@ impl Peer {
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
         let (audio_track, video_track) =
-            (media::audio_track(audio), media::video_track(video, identity.retransmission));
+            (media::audio_track(audio), media::video_track(VideoCodec::H264, video, identity.retransmission));
         let senders = [
             (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
             (MediaKind::Video, shape.add(&*connection, &video_track).await?),
@@ -284,7 +311,7 @@ impl Peer {
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
@@ -292,6 +319,10 @@ impl Peer {
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
+        if !config.relay_only {
+            let line = Arc::downgrade(&runtime.line);
+            tasks.push(tokio::spawn(stream::run(line, runtime.sockets.clone(), monitor.link())));
+        }
         let control_task = channel.map(|channel| {
             tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link()))
         });
@@ -304,6 +335,7 @@ impl Peer {
             monitor,
             senders,
             outlet,
+            agreed: AgreedVideo::default(),
             control,
             control_task,
             tasks,
@@ -393,11 +425,9 @@ impl Peer {
                     self.monitor.set_red(red);
                 }
                 MediaKind::Video => {
-                    let wanted = |codec: &&RTCRtpCodecParameters| {
-                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
-                    };
-                    let codec = codecs.iter().find(wanted);
-                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                    let agreed = self.agreed.get();
+                    let payload_type = agreed.and_then(|agreed| media::pictures(&codecs, agreed));
+                    self.monitor.set_payload_type(*kind, payload_type);
                 }
             }
         }
@@ -411,7 +441,8 @@ impl Peer {
             }
             self.runtime.sockets.with_roam(|roam| {
                 keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
-                sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
+                sdp::addresses(&remote.sdp)
+                    .for_each(|(address, kind)| roam.add_remote(address, sdp::is_relayed(kind)));
             });
         }
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -426,16 +457,20 @@ fn unusable(error: impl std::fmt::Display) -> NetError {
     NetError::Description(error.to_string())
 }
 
-fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessionDescription, NetError> {
+/// The other side's description as webrtc shall read it, and the codec that is agreed on by it.
+fn remote_description(
+    description: &Description,
+    kind: Kind,
+) -> Result<(RTCSessionDescription, Option<VideoCodec>), NetError> {
     if description.kind != kind {
         return Err(NetError::Description("it is of the wrong kind.".into()));
     }
-    let sdp = sdp::admit(&description.sdp.0)?;
-    match kind {
+    let (sdp, codec) = pictures::agree(&sdp::admit(&description.sdp.0)?, kind, codec::video_codecs());
+    let description = match kind {
         Kind::Invite => RTCSessionDescription::offer(sdp),
         Kind::Reply => RTCSessionDescription::answer(sdp),
-    }
-    .map_err(unusable)
+    };
+    Ok((description.map_err(unusable)?, codec))
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.

@@ -192,12 +192,17 @@ pub(super) fn takes_pictures(sdp: &str) -> bool {
 
 /// What a description says of the ways to its maker.
 pub(super) fn ways(sdp: &str) -> Ways {
-    Ways::of(candidate_lines(sdp).filter_map(candidate_address))
+    Ways::of(addresses(sdp))
 }
 
-/// Every address in a description at which its maker may be.
-pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
-    candidate_lines(sdp).filter_map(|line| Some(candidate_address(line)?.0))
+/// Every address in a description at which its maker may be, and its kind.
+pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = (SocketAddr, &str)> {
+    candidate_lines(sdp).filter_map(candidate_address)
+}
+
+/// Whether a candidate of this kind leads through a relay.
+pub(super) fn is_relayed(kind: &str) -> bool {
+    kind == "relay"
 }
 
 /// The ICE credentials of both ends.

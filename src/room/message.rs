@@ -3,12 +3,28 @@
 //! Unknown messages and fields are ignored, so that versions may differ; sizes are limited, because the other side
 //! is a stranger until the people have seen each other.
 
+use super::roster::{MemberId, Pass, Report};
 use serde::{Deserialize, Serialize};
 
 /// A picture is not drawn larger than this.
 const MAX_DRAWN: u32 = 8192;
 /// Characters of a name that are kept.
 pub const MAX_NAME: usize = 64;
+
+/// What people show each other without a word. A kind that this version does not know is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reaction {
+    ThumbsUp,
+    Heart,
+    Laugh,
+    Celebrate,
+    Wave,
+}
+
+impl Reaction {
+    pub const ALL: [Self; 5] = [Self::ThumbsUp, Self::Heart, Self::Laugh, Self::Celebrate, Self::Wave];
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -26,6 +42,9 @@ pub enum Message {
         /// and no picture is sent by either side.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         waiting: bool,
+        /// What the sender goes by in the room; a program that knows of no rooms has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MemberId>,
     },
     /// The receiver may come in.
     Admit,
@@ -55,6 +74,16 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         proof: String,
     },
+    /// Who the sender is linked to (`roster`).
+    Members(Report),
+    /// A code on its way between two members, through a third.
+    Pass(Pass),
+    /// The host asks the receiver to mute the microphone; who is muted so may unmute.
+    Silence,
+    /// The sender has raised a hand, or lowered it.
+    Hand { raised: bool },
+    /// Shown for a moment; the receiver limits how many it takes.
+    Reaction { kind: Reaction },
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
     /// The sender leaves.
@@ -74,11 +103,18 @@ impl Message {
             Self::View { width, height, .. } => {
                 (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
             }
+            Self::Members(report) => {
+                report.members.iter_mut().for_each(|entry| entry.name = clean_name(&entry.name));
+            }
             Self::Mute { .. }
+            | Self::Pass(_)
+            | Self::Silence
             | Self::TrustCommit { .. }
             | Self::TrustNonce { .. }
             | Self::TrustReveal { .. }
             | Self::Candidate { .. }
+            | Self::Hand { .. }
+            | Self::Reaction { .. }
             | Self::Admit
             | Self::Refuse
             | Self::Bye => {}
@@ -99,6 +135,7 @@ pub fn clean_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::roster::Entry;
 
     #[test]
     fn messages_survive_the_channel() {
@@ -107,11 +144,23 @@ mod tests {
             microphone_muted: true,
             camera_stopped: false,
             waiting: true,
+            id: Some(MemberId([0, 1, 2, 3, 4, 5, 0xfe, 0xff])),
         };
         let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
         let view = Message::View { width: 1280, height: 720, shown: true };
         assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
-        for message in [hello, mute, view, Message::Admit, Message::Refuse, Message::Bye] {
+        let (one, other) = (MemberId([1; 8]), MemberId([2; 8]));
+        let entry = Entry { id: other, name: "Bo".into(), order: 1 };
+        let members =
+            Report { number: 1, order: 0, host: one, locked: false, removed: vec![], members: vec![entry] };
+        let (members, pass) =
+            (Message::Members(members), Pass { to: one, from: other, attempt: 1, payload: "2can".into() });
+        assert_eq!(
+            members.to_json(),
+            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
+        );
+        let messages = [hello, mute, view, members, Message::Pass(pass), Message::Silence];
+        for message in messages.into_iter().chain([Message::Admit, Message::Refuse, Message::Bye]) {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
     }
@@ -124,6 +173,7 @@ mod tests {
             microphone_muted: false,
             camera_stopped: false,
             waiting: false,
+            id: None,
         };
         assert_eq!(Message::from_json(newer), Some(hello));
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {
@@ -140,6 +190,19 @@ mod tests {
         let with = format!(r#"{{"type":"trust-reveal","nonce":"{nonce}","proof":"{nonce}"}}"#);
         let message = Message::TrustReveal { nonce: nonce.clone(), proof: nonce };
         assert_eq!((message.to_json(), Message::from_json(&with)), (with, Some(message)));
+    }
+
+    #[test]
+    fn gestures_have_their_words() {
+        let hand = Message::Hand { raised: true };
+        assert_eq!(hand.to_json(), r#"{"type":"hand","raised":true}"#);
+        let thumb = Message::Reaction { kind: Reaction::ThumbsUp };
+        assert_eq!(thumb.to_json(), r#"{"type":"reaction","kind":"thumbs-up"}"#);
+        for kind in Reaction::ALL {
+            let message = Message::Reaction { kind };
+            assert_eq!(Message::from_json(&message.to_json()), Some(message));
+        }
+        assert_eq!(Message::from_json(r#"{"type":"reaction","kind":"moonwalk"}"#), None);
     }
 
     #[test]
@@ -168,6 +231,8 @@ mod tests {
         let samples = [
             r#"{"type":"hello","name":"Ann Ж 安","microphoneMuted":true,"cameraStopped":false}"#.to_owned(),
             r#"{"type":"view","width":1280,"height":720,"shown":true}"#.to_owned(),
+            r#"{"type":"reaction","kind":"heart"}"#.to_owned(),
+            r#"{"type":"hand","raised":true}"#.to_owned(),
             format!(r#"{{"type":"trust-nonce","nonce":"{nonce}","proof":"{nonce}"}}"#),
             format!(r#"{{"type":"trust-commit","commitment":"{nonce}"}}"#),
             r#"{"type":"candidate","candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host"}"#.to_owned(),

@@ -224,6 +224,7 @@ impl Ends {
             | NetEvent::ControlOpen
             | NetEvent::Control(_)
             | NetEvent::Knock(_)
+            | NetEvent::BrowserKnock(_)
             | NetEvent::TurnedAway(_)
             | NetEvent::Reach(_)
             | NetEvent::Moved

@@ -98,7 +98,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
             let (now, round_trip) = (packet.now, self.monitor.round_trip());
             let spacing = round_trip.unwrap_or(ASSUMED_ROUND_TRIP) + SLACK;
             for nack in all.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<TransportLayerNack>()) {
-                let loss = self.monitor.estimator().stats().loss;
+                let loss = self.monitor.estimator().stats().stray_loss;
                 for repeat in self.resender.answer(nack, spacing, loss, now) {
                     let size = repeat.marshal_size() + OVERHEAD;
                     self.monitor.pacer().push(now, Priority::Retransmission, size, tagged(repeat, now));

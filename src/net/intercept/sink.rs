@@ -6,9 +6,10 @@ use super::queues;
 use crate::frame::RtpPacket;
 use crate::net::monitor::Monitor;
 use crate::rtp::red::RED;
+use crate::rtp::vp8::VP8;
 use crate::units::MediaKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::VecDeque;
@@ -16,10 +17,18 @@ use std::sync::Arc;
 
 pub(super) struct Sink {
     monitor: Arc<Monitor>,
-    /// SSRC, payload type and kind of what we play: one stream of each kind.
-    streams: Vec<(u32, u8, MediaKind)>,
+    /// What we play: one stream of each kind.
+    streams: Vec<Played>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
+}
+
+struct Played {
+    ssrc: u32,
+    payload_type: u8,
+    /// The same for the media threads.
+    told: u8,
+    kind: MediaKind,
 }
 
 impl Sink {
@@ -30,10 +39,10 @@ impl Sink {
     /// Whose packet it is, and the payload type for the media threads.
     fn kind(&self, packet: &rtc::rtp::Packet) -> Option<(MediaKind, u8)> {
         let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
-        let (_, main, kind) = *self.streams.iter().find(|(known, ..)| *known == ssrc)?;
-        match kind {
-            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((kind, RED)),
-            _ => (payload_type == main).then_some((kind, payload_type)),
+        let played = self.streams.iter().find(|played| played.ssrc == ssrc)?;
+        match played.kind {
+            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((played.kind, RED)),
+            _ => (payload_type == played.payload_type).then_some((played.kind, played.told)),
         }
     }
 }
@@ -80,22 +89,22 @@ impl Interceptor for Sink {
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let kind = if info.mime_type.eq_ignore_ascii_case(MIME_TYPE_OPUS) {
-            MediaKind::Audio
-        } else if info.mime_type.eq_ignore_ascii_case(MIME_TYPE_H264) {
-            MediaKind::Video
-        } else {
-            return;
+        let is = |mime_type: &str| info.mime_type.eq_ignore_ascii_case(mime_type);
+        let (kind, told) = match () {
+            () if is(MIME_TYPE_OPUS) => (MediaKind::Audio, info.payload_type),
+            () if is(MIME_TYPE_H264) => (MediaKind::Video, info.payload_type),
+            () if is(MIME_TYPE_VP8) => (MediaKind::Video, VP8),
+            () => return,
         };
-        if self.streams.iter().any(|(.., known)| *known == kind) {
+        if self.streams.iter().any(|played| played.kind == kind) {
             tracing::debug!(?kind, "a second stream of this kind is not played");
             return;
         }
-        self.streams.push((info.ssrc, info.payload_type, kind));
+        self.streams.push(Played { ssrc: info.ssrc, payload_type: info.payload_type, told, kind });
         self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.retain(|(ssrc, ..)| *ssrc != info.ssrc);
+        self.streams.retain(|played| played.ssrc != info.ssrc);
     }
 }

@@ -156,14 +156,14 @@ impl Peer {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Redacted<String>), NetError> {
         config.port_mapping = PortMapping::default();
-        let remote = super::remote_description(&description(Kind::Invite, offer), Kind::Invite)?;
+        let (remote, codec) = super::remote_description(&description(Kind::Invite, offer), Kind::Invite)?;
         let keys = Keys::guest(None)?;
         let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
         let admits = Admits::Only(ufrag.into());
         let shape = Shape::Server(Way::Receive);
         let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, shape).await?;
         peer.runtime.line.expect(ufrag, password);
-        let remote = remote.clone();
+        peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
         let sdp = peer.gather(answer, gathered, &config, &keys).await?;
