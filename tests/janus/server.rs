@@ -84,7 +84,9 @@ impl Janus {
         command.arg("-F").arg(&self.folder).arg("-C").arg(self.folder.join("janus.jcfg"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(Running::start(&mut command));
-        wait_for("Janus", PATIENCE, || TcpStream::connect(("127.0.0.1", self.port)).is_ok().then_some(()));
+        for port in [self.port, self.tls_port] {
+            wait_for("Janus", PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
+        }
     }
 
     pub fn kill(&mut self) {
