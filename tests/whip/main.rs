@@ -44,8 +44,17 @@ fn stop(running: &mut Running) -> Option<i32> {
 fn what_is_published_is_played_and_ended_with_a_word() {
     let _one = alone();
     let double = Double::start();
-    let (mut sender, _sent) = start(command(&double, "publish", "/moved"));
-    wait_for("the sender's session", PATIENCE, || (double.sessions() == 1).then_some(()));
+    let (mut sender, sent) = start(command(&double, "publish", "/moved"));
+    let sends = |what: &str, counter: &str, least: u64| {
+        wait_for(what, PATIENCE, || {
+            let stats: Value = serde_json::from_str(&sent.next(PATIENCE)).unwrap();
+            let count = stats["peers"][0]["outbound"]["video"][counter].as_u64()?;
+            (count >= least).then_some(count)
+        })
+    };
+    // Nobody plays yet, so whoever comes needs a keyframe of its own.
+    sends("packets of pictures", "packetsSent", 30);
+    let before = sends("statistics", "pliCount", 0);
     let (mut player, played) = start(command(&double, "play", "/whep"));
     // The ICE server that the Link field names.
     assert!(double.ice_server.recv_from(&mut [0; 2048]).is_ok(), "nobody asked the server's ICE server");
@@ -55,6 +64,7 @@ fn what_is_published_is_played_and_ended_with_a_word() {
         let pictures = inbound["video"]["framesDecoded"].as_u64()?;
         (pictures > 30 && inbound["audio"]["packetsReceived"].as_u64()? > 30).then_some(())
     });
+    sends("request for a keyframe", "pliCount", before + 1);
     assert_eq!((stop(&mut player), stop(&mut sender)), (Some(0), Some(0)));
     assert_eq!(double.sessions(), 0);
     let asked = double.asked();
