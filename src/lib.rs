@@ -11,7 +11,7 @@
 //!          /    \
 //!      device  codec cameras, sound cards, files | H.264, Opus, scaling
 //!          \    /
-//!   invite room rtp rate      cores: no clock, thread, lock, socket or device; time is an argument
+//!   invite room rtp rate relay  cores: no clock, thread, lock, socket or device; time is an argument
 //!            |
 //!   units choice frame ports stats   values that travel
 //! ```
@@ -32,6 +32,7 @@ pub mod units;
 
 pub mod invite;
 pub mod rate;
+pub mod relay;
 pub mod room;
 pub mod rtp;
 

@@ -486,6 +486,8 @@ impl Task {
             NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
+            // Of a room with a host that forwards, which a call of two is not.
+            NetEvent::ForwardedReport(..) | NetEvent::LayerKeyframeWanted(_) => {}
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(guest).await,
             NetEvent::Reach(reach) => self.face.tell(Event::Reach(reach)),

@@ -1,6 +1,7 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+mod forward;
 mod pair;
 
 use super::build::{Handler, build, internal, settings};
@@ -50,6 +51,9 @@ pub struct Peer {
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
+    video_track: Arc<TrackLocalStaticRTP>,
+    added: Arc<forward::Added>,
+    forwards: mpsc::Sender<crate::relay::Forward>,
     runtime: Arc<DriverRuntime>,
     /// The router's port that leads here.
     lease: Option<Lease>,
@@ -275,10 +279,12 @@ impl Peer {
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
+        let (added, (forwards, forwarding)) = (Arc::<forward::Added>::default(), forward::queue());
         let tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
-            tokio::spawn(send::video(video_in, video_track.clone(), monitor.clone())),
-            tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track, monitor.clone())),
+            tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
+            tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track.clone(), monitor.clone())),
+            tokio::spawn(forward::run(forwarding, added.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
@@ -298,6 +304,9 @@ impl Peer {
             control_task,
             tasks,
             keyframe,
+            video_track,
+            added,
+            forwards,
             runtime,
             lease,
             keys: keys.clone(),

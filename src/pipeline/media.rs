@@ -22,7 +22,7 @@ use crate::device::{
     self, AudioSink, AudioSource, CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest,
     SpeakerChoice, VideoSource,
 };
-use crate::frame::RtpPacket;
+use crate::frame::{EncodedFrame, RtpPacket};
 use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
@@ -283,6 +283,17 @@ impl PeerMedia {
     /// At which size the peer draws our picture; `None`: nobody looks at it, so none is made for this peer.
     pub fn peer_view(&self, drawn: Option<Resolution>) {
         self.shared.video.set_view(self.id, drawn);
+    }
+
+    /// The peer takes a smaller layer of our picture too, in this outlet; it is made while it is wanted.
+    pub fn add_layer(&self, layer: u8, outlet: tokio::sync::mpsc::Sender<EncodedFrame>) {
+        self.shared.video.layers.add(self.id, layer, outlet);
+    }
+    pub fn want_layer(&self, layer: u8, wanted: bool) {
+        self.shared.video.layers.want(self.id, layer, wanted);
+    }
+    pub fn request_layer_keyframe(&self, layer: u8) {
+        self.shared.video.layers.request_keyframe(self.id, layer);
     }
 
     /// Whether we draw the peer's picture. It stops sending while we do not, which is no freeze.

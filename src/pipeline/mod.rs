@@ -19,6 +19,7 @@ mod receive_audio;
 mod receive_video;
 mod send_audio;
 mod send_video;
+pub mod simulcast;
 pub mod slot;
 mod stand_in;
 mod sync;

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::camera::CameraLink;
 use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
+use super::simulcast::{Layers, LayersOut};
 use crate::codec::h264::H264Encoder;
 use crate::codec::scale::Scaler;
 use crate::codec::{CodecError, VideoEncoder};
@@ -30,6 +31,8 @@ const FPS_STEP: f64 = 2.0;
 /// Where encoded pictures go, and what the peers ask for in return.
 pub(super) struct VideoOut {
     max: Bitrate,
+    /// Smaller pictures beside this one.
+    pub layers: LayersOut,
     state: Mutex<State>,
 }
 
@@ -73,7 +76,7 @@ struct Totals {
 
 impl VideoOut {
     pub fn new(max: Option<Bitrate>) -> Self {
-        Self { max: max.unwrap_or(DEFAULT_MAX), state: Mutex::default() }
+        Self { max: max.unwrap_or(DEFAULT_MAX), layers: LayersOut::default(), state: Mutex::default() }
     }
 
     pub fn add(&self, id: PeerId, sender: Sender<EncodedFrame>, target: Option<Bitrate>) {
@@ -94,6 +97,7 @@ impl VideoOut {
     }
 
     pub fn remove(&self, id: PeerId) {
+        self.layers.remove(id);
         self.lock().outlets.retain(|outlet| outlet.id != id);
     }
 
@@ -220,13 +224,14 @@ enum Wanted {
 
 /// Runs until the encoder's slot is closed.
 pub(super) fn run(camera: &CameraLink, out: &VideoOut) {
-    let mut sender = Sending::default();
+    let (mut sender, mut layers) = (Sending::default(), Layers::default());
     while !camera.encoder.is_closed() {
         let Some(frame) = camera.encoder.take(IDLE) else { continue };
         if camera.starts.swap(false, std::sync::atomic::Ordering::Relaxed) {
             out.request_keyframe();
         }
         sender.encode(&frame, out);
+        layers.encode(&frame, &out.layers);
     }
 }
 
@@ -335,7 +340,7 @@ impl Sending {
 }
 
 /// Whether to send the picture taken at `at`, where `fps` of `camera` pictures a second are sent, evenly.
-fn is_due(next: &mut Option<Instant>, at: Instant, fps: f64, camera: f64) -> bool {
+pub(super) fn is_due(next: &mut Option<Instant>, at: Instant, fps: f64, camera: f64) -> bool {
     if fps >= camera {
         *next = None;
         return true;

@@ -14,6 +14,7 @@
 mod assembler;
 mod frame_number;
 mod freeze;
+mod glance;
 mod h264;
 mod nack;
 mod playout;
@@ -25,6 +26,7 @@ mod voice;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
+pub use glance::Glance;
 pub use nack::NackTracker;
 pub use playout::PlayoutClock;
 pub use protection::VoiceProtection;

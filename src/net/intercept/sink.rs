@@ -5,6 +5,7 @@
 use super::queues;
 use crate::frame::RtpPacket;
 use crate::net::monitor::Monitor;
+use crate::net::streams::MAX_STREAMS;
 use crate::rtp::red::RED;
 use crate::units::MediaKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -16,10 +17,17 @@ use std::sync::Arc;
 
 pub(super) struct Sink {
     monitor: Arc<Monitor>,
-    /// SSRC, payload type and kind of what we play: one stream of each kind.
-    streams: Vec<(u32, u8, MediaKind)>,
+    streams: Vec<Stream>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
+}
+
+struct Stream {
+    ssrc: u32,
+    payload_type: u8,
+    kind: MediaKind,
+    /// One of the two that every connection has; the others are of other members, or smaller layers.
+    own: bool,
 }
 
 impl Sink {
@@ -28,12 +36,12 @@ impl Sink {
     }
 
     /// Whose packet it is, and the payload type for the media threads.
-    fn kind(&self, packet: &rtc::rtp::Packet) -> Option<(MediaKind, u8)> {
+    fn stream(&self, packet: &rtc::rtp::Packet) -> Option<(&Stream, u8)> {
         let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
-        let (_, main, kind) = *self.streams.iter().find(|(known, ..)| *known == ssrc)?;
-        match kind {
-            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((kind, RED)),
-            _ => (payload_type == main).then_some((kind, payload_type)),
+        let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc)?;
+        match stream.kind {
+            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((stream, RED)),
+            _ => (payload_type == stream.payload_type).then_some((stream, payload_type)),
         }
     }
 }
@@ -46,7 +54,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             self.read.push_back(packet);
             return Ok(());
         };
-        let Some((kind, payload_type)) = self.kind(&rtp) else { return Ok(()) };
+        let Some((&Stream { kind, own, .. }, payload_type)) = self.stream(&rtp) else { return Ok(()) };
         let received = RtpPacket {
             payload_type,
             marker: rtp.header.marker,
@@ -56,6 +64,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             payload: rtp.payload,
             arrived_at: packet.now,
         };
+        if !self.monitor.is_admitted() {
+            return Ok(());
+        }
+        if !own {
+            self.monitor.streams.handle_other(received);
+            return Ok(());
+        }
+        self.monitor.streams.handle_own(kind, None, &received);
         self.monitor.with_inlet(|inlet| {
             let queue = match kind {
                 MediaKind::Audio => &inlet.audio,
@@ -87,15 +103,27 @@ impl Interceptor for Sink {
         } else {
             return;
         };
-        if self.streams.iter().any(|(.., known)| *known == kind) {
+        // Each new exchange of descriptions binds everything again.
+        if self.streams.iter().any(|stream| stream.ssrc == info.ssrc) {
+            return;
+        }
+        if self.streams.len() >= MAX_STREAMS {
+            tracing::debug!(?kind, "one stream too many is not played");
+            return;
+        }
+        let own = !self.monitor.streams.knows(info.ssrc);
+        if own && self.streams.iter().any(|stream| stream.own && stream.kind == kind) {
             tracing::debug!(?kind, "a second stream of this kind is not played");
             return;
         }
-        self.streams.push((info.ssrc, info.payload_type, kind));
-        self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
+        let &StreamInfo { ssrc, payload_type, .. } = info;
+        self.streams.push(Stream { ssrc, payload_type, kind, own });
+        if own {
+            self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
+        }
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.retain(|(ssrc, ..)| *ssrc != info.ssrc);
+        self.streams.retain(|stream| stream.ssrc != info.ssrc);
     }
 }
