@@ -4,7 +4,8 @@
 //!
 //! A stream is made of *runs*: packets of one layer, from a keyframe to the next switch. A packet that comes in order
 //! gets the next number. One that was overtaken, or lost and repaired, has its number kept for it, in the current run
-//! and the one before; one that was left out has none. (The problem is that of RFC 7667, 3.7; Jitsi's
+//! and the one before; one that was left out has none. Numbers that nothing was sent after go back when their run ends:
+//! they would be a hole before the keyframe that comes next. (The problem is that of RFC 7667, 3.7; Jitsi's
 //! `SimulcastController` and `Av1DDRtpTracker` solve it with a fixed difference for each run, which leaves a hole for
 //! each picture left out.)
 
@@ -54,7 +55,9 @@ struct Run {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given {
-    Number(u16),
+    Sent(u16),
+    /// For a packet that has not come yet.
+    Kept(u16),
     LeftOut,
 }
 
@@ -63,8 +66,24 @@ impl Run {
         self.first + self.given.len() as i64
     }
     /// Where a packet that was overtaken belongs.
-    fn late(&self, index: i64) -> Option<Given> {
-        self.given.get(usize::try_from(index - self.first).ok()?).copied()
+    fn late(&mut self, index: i64, timestamp: u32) -> Place {
+        let place = usize::try_from(index - self.first).ok();
+        match place.and_then(|place| self.given.get_mut(place)) {
+            Some(given @ &mut (Given::Sent(sequence) | Given::Kept(sequence))) => {
+                *given = Given::Sent(sequence);
+                Place::Forward { sequence, timestamp: timestamp.wrapping_add(self.shift), in_order: false }
+            }
+            Some(Given::LeftOut) | None => Place::LeftOut,
+        }
+    }
+    /// Takes back what nothing was sent after. Gives how many numbers that were.
+    fn trim(&mut self) -> u16 {
+        let mut numbers = 0;
+        while let Some(given @ (Given::Kept(_) | Given::LeftOut)) = self.given.back() {
+            numbers += u16::from(matches!(given, Given::Kept(_)));
+            self.given.pop_back();
+        }
+        numbers
     }
 }
 
@@ -84,7 +103,8 @@ impl Rewriter {
 
     /// Ends the run. What was overtaken in it is still forwarded.
     pub fn stop(&mut self) {
-        if let Some(run) = self.current.take() {
+        if let Some(mut run) = self.current.take() {
+            self.next = self.next.wrapping_sub(run.trim());
             self.previous = Some(run);
         }
     }
@@ -119,16 +139,10 @@ impl Rewriter {
         timestamp: u32,
         leave_out: impl FnOnce() -> bool,
     ) -> Place {
-        let late = |run: &Run, given| match given {
-            Given::Number(sequence) => {
-                Place::Forward { sequence, timestamp: timestamp.wrapping_add(run.shift), in_order: false }
-            }
-            Given::LeftOut => Place::LeftOut,
-        };
         if let Some(run) = self.current.as_mut().filter(|run| run.layer == layer && index >= run.first) {
             let missing = index - run.end();
             if missing < 0 {
-                return run.late(index).map_or(Place::LeftOut, |given| late(run, given));
+                return run.late(index, timestamp);
             }
             if missing > MAX_GAP {
                 return Place::Broken;
@@ -137,16 +151,16 @@ impl Rewriter {
             // What is missing between two packets of a picture that is left out belongs to it.
             let hole_counts = !(leave_out && run.left_out == Some(timestamp));
             run.left_out = leave_out.then_some(timestamp);
-            let mut give = |counts: bool| {
-                let given = if counts { Given::Number(self.next) } else { Given::LeftOut };
-                self.next = self.next.wrapping_add(u16::from(counts));
+            let mut give = |given: fn(u16) -> Given| {
+                let given = given(self.next);
+                self.next = self.next.wrapping_add(u16::from(given != Given::LeftOut));
                 run.given.push_back(given);
                 given
             };
             for _ in 0..missing {
-                give(hole_counts);
+                give(if hole_counts { Given::Kept } else { |_| Given::LeftOut });
             }
-            let given = give(!leave_out);
+            let given = give(if leave_out { |_| Given::LeftOut } else { Given::Sent });
             let surplus = run.given.len().saturating_sub(WINDOW);
             run.given.drain(..surplus);
             run.first += surplus as i64;
@@ -155,13 +169,11 @@ impl Rewriter {
             if self.newest.is_none_or(|(newest, _)| timestamp.wrapping_sub(newest) as i32 >= 0) {
                 self.newest = Some((timestamp, now));
             }
-            let Given::Number(sequence) = given else { return Place::LeftOut };
+            let Given::Sent(sequence) = given else { return Place::LeftOut };
             return Place::Forward { sequence, timestamp, in_order: true };
         }
-        let Some(run) = self.previous.as_ref().filter(|run| run.layer == layer) else {
-            return Place::LeftOut;
-        };
-        run.late(index).map_or(Place::LeftOut, |given| late(run, given))
+        let previous = self.previous.as_mut().filter(|run| run.layer == layer);
+        previous.map_or(Place::LeftOut, |run| run.late(index, timestamp))
     }
 }
 
@@ -219,6 +231,25 @@ mod tests {
             let sequence = if let Place::Forward { sequence, .. } = place { Some(sequence) } else { None };
             assert_eq!(sequence, expected, "{index}");
         }
+    }
+
+    #[test]
+    fn numbers_that_nothing_was_sent_after_go_back_at_a_switch() {
+        let mut rewriter = Rewriter::new(90_000, 65_534);
+        rewriter.start(at(0), 0, 0, 0, None);
+        let mut place =
+            |layer, index, timestamp, leave_out| rewriter.place(at(0), layer, index, timestamp, || leave_out);
+        assert_eq!(place(0, 0, 0, false), forward(65_534, 0, true));
+        // 1 and 4 come late and are sent; 2 and 5 never come; 3 and 6 are left out.
+        assert_eq!(place(0, 3, 6_000, true), Place::LeftOut);
+        assert_eq!(place(0, 1, 3_000, false), forward(65_535, 3_000, false));
+        assert_eq!(place(0, 6, 12_000, true), Place::LeftOut);
+        assert_eq!(place(0, 4, 9_000, false), forward(1, 9_000, false));
+        rewriter.start(at(33), 1, 50, 15_000, Some(0));
+        let mut place = |layer, index, timestamp| rewriter.place(at(33), layer, index, timestamp, || false);
+        assert_eq!(place(1, 50, 15_000), forward(2, 15_000, true), "the number of 5 was given back");
+        assert_eq!(place(0, 5, 9_000), Place::LeftOut);
+        assert_eq!(place(0, 2, 3_000), forward(0, 3_000, false), "before something that was sent");
     }
 
     #[test]
