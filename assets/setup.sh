@@ -30,6 +30,7 @@ command:cmake               cmake                cmake                      cmak
 assembler                   nasm                 nasm                       nasm            nasm
 command:pkg-config          pkg-config           pkgconf-pkg-config         pkgconf         -
 module:alsa                 libasound2-dev       alsa-lib-devel             alsa-lib        -
+module:vpx                  libvpx-dev           libvpx-devel               libvpx          -
 libclang                    libclang1|libclang-dev clang-libs               clang           -
 TABLE
 }

@@ -4,7 +4,7 @@
 //! from a [`FramePool`] and goes back there when the last owner lets go, so a running call allocates nothing
 //! per picture.
 
-use crate::units::Resolution;
+use crate::units::{Resolution, VideoCodec};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -90,10 +90,11 @@ pub struct RawFrame {
     pub captured_at: Instant,
 }
 
-/// One encoded picture: a whole H.264 access unit in Annex B form.
+/// One encoded picture: a whole H.264 access unit in Annex B form, or a VP8 frame.
 #[derive(Clone, Debug)]
 pub struct EncodedFrame {
     pub data: Bytes,
+    pub codec: VideoCodec,
     pub keyframe: bool,
     /// No other picture is predicted from it: it may be left out alone.
     pub disposable: bool,
@@ -116,7 +117,8 @@ pub struct EncodedAudio {
 /// One received RTP packet, after decryption and with retransmissions turned back into the original.
 #[derive(Clone, Debug)]
 pub struct RtpPacket {
-    /// As negotiated; [`rtp::red::RED`](crate::rtp::red::RED) for sound with copies.
+    /// As negotiated; [`rtp::red::RED`](crate::rtp::red::RED) for sound with copies, [`rtp::vp8::VP8`](crate::rtp::vp8::VP8)
+    /// for pictures that are not H.264.
     pub payload_type: u8,
     pub marker: bool,
     pub sequence: u16,

@@ -67,6 +67,16 @@ impl From<StoredSuppression> for NoiseSuppression {
     }
 }
 
+/// How many may come in with one invite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guests {
+    #[default]
+    One,
+    /// It stays open as long as the call.
+    Many,
+}
+
 /// Everything on the settings screen. A field that is missing or unknown in the file takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -84,6 +94,7 @@ pub struct Settings {
     pub mirror_self: bool,
     /// Whoever comes with an invite waits until they are let in.
     pub ask_first: bool,
+    pub guests: Guests,
     pub width: u32,
     pub height: u32,
     pub fps: u32,
@@ -109,6 +120,7 @@ impl Default for Settings {
             automatic_gain: true,
             mirror_self: true,
             ask_first: false,
+            guests: Guests::One,
             width: 1280,
             height: 720,
             fps: 30,

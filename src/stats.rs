@@ -21,6 +21,16 @@ pub struct PeerStats {
     pub candidate_pair: CandidatePair,
 }
 
+impl PeerStats {
+    /// The codec of pictures while there is none that both sides have.
+    pub const NO_CODEC: &str = "none";
+
+    /// Whether the two sides have no video codec in common: sound and messages pass, pictures do not.
+    pub fn is_sound_only(&self) -> bool {
+        self.inbound.video.codec == Self::NO_CODEC
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Inbound {
     pub video: InboundVideo,

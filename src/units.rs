@@ -122,6 +122,23 @@ pub enum MediaKind {
     Video,
 }
 
+/// How pictures are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VideoCodec {
+    H264,
+    Vp8,
+}
+
+impl VideoCodec {
+    /// As session descriptions and statistics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::Vp8 => "VP8",
+        }
+    }
+}
+
 /// A value that must not reach a log: codes, addresses, fingerprints. Read it with `.0`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Redacted<T>(pub T);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A module may use those of its own line and of the lines before it.
 const LAYERS: &[&[&str]] = &[
     &["units", "choice", "frame", "ports", "stats", "settings"],
-    &["invite", "room", "rtp", "rate"],
+    &["invite", "room", "rtp", "rate", "mix", "server"],
     &["relay"],
     &["device", "codec"],
     &["net", "pipeline"],
@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// No clock, thread, lock, socket or device: time is an argument.
-const CORES: &[&str] = &["invite", "room", "rtp", "rate", "relay"];
+const CORES: &[&str] = &["invite", "room", "rtp", "rate", "mix", "server", "relay"];
 
 /// Crates whose types stay in one module.
 const FENCED: &[(&str, &str)] =

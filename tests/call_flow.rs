@@ -11,6 +11,7 @@ use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, Remo
 use twocan::invite::{InviteError, Kind};
 use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
+use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason, Rescue};
 use twocan::room::trust::Comparison;
 use twocan::settings::Settings;
@@ -74,9 +75,18 @@ impl Person {
 
     fn remote(&mut self, what: &str, is: impl Fn(&RemotePeer) -> bool) -> RemotePeer {
         self.hear(what, |event| match event {
-            Event::Remote(remote) if is(remote) => Some(remote.clone()),
+            Event::Remote(_, remote) if is(remote) => Some(remote.clone()),
             _ => None,
         })
+    }
+
+    /// Whoever was heard of last.
+    fn person(&self) -> PeerId {
+        let id = |event: &Event| match event {
+            Event::Remote(id, _) => Some(*id),
+            _ => None,
+        };
+        self.said.iter().rev().find_map(id).expect("nobody has come")
     }
 
     fn refusal(&mut self) -> Refusal {
@@ -89,7 +99,7 @@ impl Person {
     /// The words, which may have come already; `continued`: of the same two people as on the connection before.
     fn words(&mut self, continued: bool) -> String {
         let words = |event: &Event| match event {
-            Event::Trust(Comparison::Ready { words, continued: is }) if *is == continued => {
+            Event::Trust(_, Comparison::Ready { words, continued: is }) if *is == continued => {
                 Some(words.line())
             }
             _ => None,
@@ -144,9 +154,9 @@ fn connected_over(path: &Path) -> (Person, Person) {
     ann.paste(&path.through(1, &reply.text.0));
     for person in [&mut ann, &mut bo] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
         // The hello may come before or after it.
-        let named = |event: &Event| matches!(event, Event::Remote(remote) if !remote.name.is_empty());
+        let named = |event: &Event| matches!(event, Event::Remote(_, remote) if !remote.name.is_empty());
         if !person.said.iter().any(named) {
             person.hear("name", |event| named(event).then_some(()));
         }
@@ -289,7 +299,7 @@ fn two_pastes_make_a_call() {
     assert_eq!(ann.remote("name", |remote| !remote.name.is_empty()).name, "Bo Ж 安");
     assert_eq!(bo.remote("name", |remote| !remote.name.is_empty()).name, "Ann");
     for person in [&mut ann, &mut bo] {
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
 
     ann.engine.send(Command::MuteMicrophone(true));
@@ -322,7 +332,7 @@ fn one_paste_makes_a_call() {
     ann.state("connecting");
     for person in [&mut ann, &mut bo] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
     println!("from the only paste to both pictures: {:?}", pasted.elapsed());
     // The reply that nobody needed harms nobody.
@@ -367,7 +377,7 @@ fn a_reply_that_is_pasted_late_connects_at_once() {
     let connected = pasted.elapsed();
     println!("pasted after {wait} s, connected after {connected:?}");
     for person in [&mut ann, &mut bo] {
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
     assert!(connected < Duration::from_secs(2));
 }
@@ -407,7 +417,8 @@ fn whoever_wants_to_be_asked_is_asked() {
             assert_eq!((sent, received), (0, 0));
         }
     }
-    ann.engine.send(Command::Admit(false));
+    let person = ann.person();
+    ann.engine.send(Command::Admit(person, false));
     assert_eq!(bo.state("ended"), CallState::Ended(EndReason::Refused));
     ann.state("waiting");
     // The invite is as good as before, for somebody else.
@@ -416,10 +427,10 @@ fn whoever_wants_to_be_asked_is_asked() {
     let mut cy = joins("Cy", &invite);
     ann.state("lobby");
     ann.remote("name", |remote| remote.name == "Cy");
-    ann.engine.send(Command::Admit(true));
+    ann.engine.send(Command::Admit(person, true));
     for person in [&mut ann, &mut cy] {
         person.state("connected");
-        person.hear("first picture", |event| matches!(event, Event::FirstPicture).then_some(()));
+        person.hear("first picture", |event| matches!(event, Event::FirstPicture(_)).then_some(()));
     }
 }
 

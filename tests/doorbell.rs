@@ -42,11 +42,15 @@ fn kinds(invite: &Description) -> Vec<(&'static str, Vec<u8>)> {
     let host = invite::secret(invite).unwrap().host();
     let stranger = Guest { fingerprint: [9; 32], nonce: [9; 8] }.ufrag();
     let other = Secret([1; 16]).host();
+    let browser = format!("b{}{}", host.ufrag, "A".repeat(102));
+    let called = invite::secret(invite).unwrap().called(&browser);
     vec![
         ("junk", vec![0x5a; 120]),
         ("what looks like media", [&[0x80][..], &[7; 1100]].concat()),
         ("checks for somebody else", check(&other.ufrag, &stranger, &other.password.0)),
         ("checks with a wrong signature", check(&host.ufrag, &stranger, &other.password.0)),
+        ("checks in a browser's name with a wrong signature", check(&browser, "abcd", &other.password.0)),
+        ("checks in a browser's name that says nothing", check(&browser, "abcd", &called.password.0)),
         ("checks by a browser", check(&host.ufrag, "abcd", &host.password.0)),
         ("checks by another guest", check(&host.ufrag, &stranger, &host.password.0)),
     ]
@@ -99,7 +103,7 @@ async fn a_guest_comes_in_through_a_flood_of_strangers() {
     let (host, invite) = Peer::offer(config.clone(), told).await.unwrap();
     let port = config.endpoint.local_ports()[0];
     // All but those who have the invite and could be first.
-    let datagrams = kinds(&invite).into_iter().take(5).map(|(_, datagram)| datagram).collect();
+    let datagrams = kinds(&invite).into_iter().take(7).map(|(_, datagram)| datagram).collect();
     let flood = Flood::new(port, datagrams);
     let (told_guest, mut guest_events) = mpsc::channel(1024);
     // From another address than the flood's, as from the outside: limits are for each source.

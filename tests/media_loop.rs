@@ -121,7 +121,7 @@ fn side_with(camera: CameraChoice, openers: Openers) -> Side {
 fn outlet() -> (Outlet, mpsc::Receiver<EncodedFrame>, mpsc::Receiver<EncodedAudio>) {
     let (video, frames) = mpsc::channel(30);
     let (audio, packets) = mpsc::channel(50);
-    (Outlet { video, audio }, frames, packets)
+    (Outlet { video, audio, agreed: Default::default() }, frames, packets)
 }
 
 /// The next picture on the screen.

@@ -7,7 +7,8 @@ use crate::engine::EngineSetup;
 use crate::net::nat::is_turn;
 use crate::net::{NetConfig, PortMapping, ServerUrl};
 use crate::pipeline::MediaSetup;
-use crate::settings::{IceServer, Settings};
+use crate::server::{RoomAddress, WebAddress};
+use crate::settings::{self, IceServer, Settings};
 use crate::units::{Bitrate, Redacted, Resolution};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -41,7 +42,11 @@ pub enum Verb {
         window: Option<DemoWindow>,
     },
     /// Print an invite on stdout, read the reply from stdin, stay in the call
-    Call,
+    Call {
+        /// How many may come in with the invite: one, or many as long as the call lasts
+        #[arg(long, value_name = "one|many", hide_possible_values = true)]
+        guests: Option<Guests>,
+    },
     /// Take an invite, print the reply on stdout, stay in the call
     Answer {
         /// The invite; without it, it is read from stdin
@@ -52,6 +57,33 @@ pub enum Verb {
         /// The port to listen on; else 8443, or any that is free
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
+    },
+    /// Join a room on a Janus server: send, and receive everybody who is in it
+    Room {
+        /// janus:wss://host:8989/ROOM or janus:ws://host:8188/ROOM
+        address: RoomAddress,
+        /// Make the room if there is none
+        #[arg(long)]
+        create: bool,
+        /// The room's PIN is in this file; or in the variable TWOCAN_PIN
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
+        #[command(flatten)]
+        token: TokenArgs,
+    },
+    /// Send camera and microphone to an address that speaks WHIP
+    Publish {
+        /// https://host/path or http://host/path
+        address: WebAddress,
+        #[command(flatten)]
+        token: TokenArgs,
+    },
+    /// Play what an address that speaks WHEP sends
+    Play {
+        /// https://host/path or http://host/path
+        address: WebAddress,
+        #[command(flatten)]
+        token: TokenArgs,
     },
     /// Read any code on stdin and print it again, compact
     Code {
@@ -74,6 +106,30 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// As the settings have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Guests {
+    #[default]
+    One,
+    Many,
+}
+
+impl From<Guests> for settings::Guests {
+    fn from(guests: Guests) -> Self {
+        match guests {
+            Guests::One => Self::One,
+            Guests::Many => Self::Many,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TokenArgs {
+    /// The server's token or secret is in this file; or in the variable TWOCAN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -244,7 +300,10 @@ impl Args {
 
     /// What the engine starts with, from the command line and, where that is silent, from the settings.
     /// `Err`: a sentence.
-    pub fn engine_setup(&self, settings: Settings) -> Result<EngineSetup, String> {
+    pub fn engine_setup(&self, mut settings: Settings) -> Result<EngineSetup, String> {
+        if let Some(Verb::Call { guests }) = &self.verb {
+            settings.guests = guests.unwrap_or_default().into();
+        }
         let net = self.net(&settings)?;
         let media = self.media(&settings);
         Ok(EngineSetup { settings, media, net, wake: None })

@@ -1,7 +1,7 @@
 //! `twocan call` and `twocan answer`: carries what comes from the engine, stdin, signals and the clock into the
 //! [`Session`], and its outputs out. Runs on the main thread.
 
-use super::args::Args;
+use super::args::{Args, Guests, Verb};
 use super::console::{self, INPUTS, Input, LongLines};
 use super::session::{Output, Session, Task, Wishes};
 use super::{Exit, settings};
@@ -28,6 +28,7 @@ pub fn run(args: &Args, task: Task) -> Exit {
         format: args.output.format.unwrap_or_default(),
         seconds: args.output.seconds,
         named_devices: args.named_devices(),
+        many: matches!(args.verb, Some(Verb::Call { guests: Some(Guests::Many) })),
         passphrase,
     };
     let (inputs, inbox) = crossbeam_channel::bounded(INPUTS);
@@ -118,14 +119,14 @@ impl Shell {
 }
 
 /// Where `--stats` goes.
-enum Statistics {
+pub(super) enum Statistics {
     Nowhere,
     Stdout,
     File(File),
 }
 
 impl Statistics {
-    fn open(args: &Args) -> Result<Self, String> {
+    pub fn open(args: &Args) -> Result<Self, String> {
         match args.output.stats.as_deref() {
             None => Ok(Self::Nowhere),
             Some(path) if path == Path::new("-") => Ok(Self::Stdout),
@@ -135,7 +136,7 @@ impl Statistics {
         }
     }
 
-    fn write(&mut self, stats: &crate::stats::Stats) -> bool {
+    pub fn write(&mut self, stats: &crate::stats::Stats) -> bool {
         let Ok(line) = serde_json::to_string(stats) else { return true };
         let written: io::Result<()> = match self {
             Self::Nowhere => Ok(()),

@@ -3,6 +3,7 @@
 //! ```text
 //!   Args -> window (ui)
 //!        -> call, answer: Session (what to say and do) <- terminal (stdin, signals, clock) -> Engine
+//!        -> room, publish, play: Visit (what to say and do) <- terminal -> ServerCall
 //!        -> code, devices, doctor, demo
 //! ```
 //!
@@ -16,6 +17,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod passphrase;
+mod server;
 mod session;
 
 #[cfg(test)]
@@ -62,9 +64,14 @@ pub fn run(args: &Args) -> Exit {
         None => window(args, WindowOptions::default()),
         Some(Verb::Demo { window: None }) => demo::run(args),
         Some(Verb::Demo { window: Some(which) }) => demo::window_one(args, *which),
-        Some(Verb::Call) => call::run(args, session::Task::Call),
+        Some(Verb::Call { .. }) => call::run(args, session::Task::Call),
         Some(Verb::Answer { code }) => call::run(args, session::Task::Answer(code.clone())),
         Some(Verb::Page { port }) => call::run(args, session::Task::Page(*port)),
+        Some(Verb::Room { address, create, pin_file, token }) => {
+            server::room(args, address, *create, pin_file.as_deref(), token)
+        }
+        Some(Verb::Publish { address, token }) => server::publish(args, address, token),
+        Some(Verb::Play { address, token }) => server::play(args, address, token),
         Some(Verb::Code { full, json }) => code::run(args, *full, *json),
         Some(Verb::Devices { json }) => devices::run(*json),
         Some(Verb::Doctor { json }) => doctor::run(args, *json),

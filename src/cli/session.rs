@@ -3,16 +3,17 @@
 #![deny(clippy::disallowed_methods)]
 
 mod page;
+mod people;
 
 use super::args::Format;
 use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, RemotePeer, Trouble};
+use crate::engine::{Command, Event, OwnCode, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
-use crate::stats::Stats;
+use crate::stats::{PeerStats, Stats};
 use crate::units::Redacted;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -48,6 +49,8 @@ pub struct Wishes {
     pub seconds: Option<Duration>,
     /// Devices without which there is no call.
     pub named_devices: Vec<DeviceKind>,
+    /// The invite is for many guests: none has to be waited for at stdin.
+    pub many: bool,
     /// Of the codes, ours and theirs.
     pub passphrase: Option<Redacted<String>>,
 }
@@ -62,11 +65,8 @@ pub struct Session {
     input_ended: bool,
     /// A paste is on its way through the engine.
     pasting: bool,
-    /// What the other side said of itself, and as much of it as is told.
-    remote: RemotePeer,
-    told: RemotePeer,
-    /// Until then its devices are still opening, and no word is said of them.
-    remote_settles: Option<Instant>,
+    people: people::People,
+    told_sound_only: bool,
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
     failures: Vec<(DeviceKind, DeviceError)>,
@@ -95,8 +95,6 @@ enum Phase {
 impl Session {
     /// How long the engine has to say good-bye.
     const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-    /// How long the other side's devices take to open.
-    const SETTLE: Duration = Duration::from_secs(2);
 
     pub fn new(task: Task, wishes: Wishes) -> Self {
         let mut session = Self {
@@ -107,9 +105,8 @@ impl Session {
             partial: String::new(),
             input_ended: false,
             pasting: false,
-            remote: RemotePeer::default(),
-            told: RemotePeer::default(),
-            remote_settles: None,
+            people: people::People::default(),
+            told_sound_only: false,
             opened: Vec::new(),
             failures: Vec::new(),
             trouble: None,
@@ -139,8 +136,9 @@ impl Session {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Leaving { deadline, .. } => Some(deadline),
-            Phase::Running(state) if state.in_call() => {
-                [self.call_ends, self.remote_settles].into_iter().flatten().min()
+            // An invite for many outlasts its guests, but not the time that was set.
+            Phase::Running(state) if state.in_call() || self.wishes.many => {
+                [self.call_ends, self.people.deadline()].into_iter().flatten().min()
             }
             Phase::AwaitingInvite | Phase::Running(_) | Phase::Ended => None,
         }
@@ -152,9 +150,8 @@ impl Session {
         }
         match self.phase {
             Phase::Leaving { exit, .. } => self.end(exit),
-            Phase::Running(_) if self.remote_settles.is_some_and(|settled| now >= settled) => {
-                self.remote_settles = None;
-                self.tell_switches();
+            Phase::Running(_) if self.people.deadline().is_some_and(|settled| now >= settled) => {
+                self.settle_people(now);
             }
             // The time is up while nothing comes through: that is no normal end.
             Phase::Running(CallState::Reconnecting { .. }) => {
@@ -181,15 +178,8 @@ impl Session {
 
     /// A code, a candidate or anything else from stdin: one line, or several that came together.
     pub fn handle_text(&mut self, text: &str) {
-        if matches!(self.phase, Phase::Running(CallState::Lobby { own: Kind::Invite, .. })) {
-            let admit = match text.trim().to_lowercase().as_str() {
-                "yes" | "y" => Some(true),
-                "no" | "n" => Some(false),
-                _ => None,
-            };
-            if let Some(admit) = admit {
-                return self.send(Command::Admit(admit));
-            }
+        if matches!(self.phase, Phase::Running(_)) && self.answers_the_door(text) {
+            return;
         }
         let (text, read) = match self.read(text) {
             Err(error) if !self.partial.is_empty() => {
@@ -243,13 +233,18 @@ impl Session {
                 self.say("The candidate was added.");
                 self.check_input_end(now);
             }
-            Event::Remote(remote) => self.handle_remote(now, remote),
-            Event::Trust(comparison) => self.handle_trust(comparison),
+            Event::Remote(id, remote) => self.handle_remote(now, id, remote),
+            Event::Left(id) => self.handle_left(id),
+            Event::Trust(_, comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
             Event::Failed { kind, error } => self.handle_failed(now, kind, error),
-            Event::FirstPicture => self.say("Their picture is here."),
-            Event::Stats(stats, _) => self.outputs.push_back(Output::Stats(stats)),
+            Event::MutedBy(_) => self.say("The host has muted your microphone."),
+            Event::FirstPicture(_) => self.say("Their picture is here."),
+            Event::Stats(stats, _) => {
+                self.tell_format(&stats);
+                self.outputs.push_back(Output::Stats(stats));
+            }
             Event::Gone => match self.phase {
                 Phase::Leaving { exit, .. } => self.end(exit),
                 Phase::AwaitingInvite | Phase::Running(_) => {
@@ -268,7 +263,9 @@ impl Session {
             // Nobody nearby is looked for from the terminal.
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Reach(_)
-            | Event::Picture(_)
+            | Event::Invite(_)
+            | Event::Room(_)
+            | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }
             | Event::SpeaksWhileMuted
@@ -317,7 +314,7 @@ impl Session {
                 self.say("No invite came: the input has ended.");
                 self.end(Exit::BadInput);
             }
-            Phase::Running(CallState::WaitingForReply) if !self.page.is_wanted() => {
+            Phase::Running(CallState::WaitingForReply) if !self.page.is_wanted() && !self.wishes.many => {
                 self.say("No reply came: the input has ended.");
                 self.leave(now, Exit::BadInput);
             }
@@ -390,7 +387,7 @@ impl Session {
             CallState::InCall { .. } => {
                 self.pasting = false;
                 self.say("Connected. Ctrl-C hangs up.");
-                self.call_ends = self.wishes.seconds.map(|seconds| now + seconds);
+                self.call_ends = self.call_ends.or(self.wishes.seconds.map(|seconds| now + seconds));
             }
             CallState::Reconnecting { rescue, .. } => match rescue {
                 Rescue::Waiting { .. } if matches!(before, CallState::InCall { .. }) => {
@@ -438,24 +435,6 @@ impl Session {
         }
     }
 
-    fn handle_remote(&mut self, now: Instant, remote: RemotePeer) {
-        if remote.name != self.told.name {
-            let lobby = matches!(self.phase, Phase::Running(CallState::Lobby { .. }));
-            self.say(&match lobby {
-                true => format!("{} is there.", remote.name),
-                false => format!("You are in a call with {}.", remote.name),
-            });
-            self.told.name.clone_from(&remote.name);
-        }
-        if self.remote == RemotePeer::default() && self.remote_settles.is_none() {
-            self.remote_settles = Some(now + Self::SETTLE);
-        }
-        self.remote = remote;
-        if self.remote_settles.is_none() {
-            self.tell_switches();
-        }
-    }
-
     /// Said only while it helps: a call that is up needs no advice.
     fn handle_network(&mut self, outlook: Outlook) {
         let is_early = matches!(self.phase, Phase::Running(state) if !state.in_call());
@@ -481,22 +460,12 @@ impl Session {
         }
     }
 
-    /// Says what the other side's microphone and camera do, if that is news.
-    fn tell_switches(&mut self) {
-        let name = if self.remote.name.is_empty() { "The other person" } else { &self.remote.name };
-        let mut sentences = Vec::new();
-        if self.remote.microphone_muted != self.told.microphone_muted {
-            let what = if self.remote.microphone_muted { "is muted" } else { "can be heard again" };
-            sentences.push(format!("{name} {what}."));
+    /// Says, once, that there will be no pictures.
+    fn tell_format(&mut self, stats: &Stats) {
+        let sound_only = stats.peers.iter().any(PeerStats::is_sound_only);
+        if sound_only && !std::mem::replace(&mut self.told_sound_only, true) {
+            self.say("Sound only: the other side has no video format that this one has too.");
         }
-        if self.remote.camera_stopped != self.told.camera_stopped {
-            let what = if self.remote.camera_stopped { "sends no picture" } else { "sends a picture again" };
-            sentences.push(format!("{name} {what}."));
-        }
-        for sentence in sentences {
-            self.say(&sentence);
-        }
-        self.told = self.remote.clone();
     }
 
     fn handle_opened(
@@ -572,6 +541,7 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
         EndReason::Withdrawn => {
             ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
         }
+        EndReason::Removed => ("The host has removed you from the call.", Exit::Ended),
         EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }

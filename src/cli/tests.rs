@@ -5,9 +5,10 @@ use super::call::Lines;
 use super::session::{Output, Session, Task, Wishes};
 use super::*;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Refusal, RemotePeer, Trouble};
+use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Presence, Refusal, RemotePeer, Trouble};
 use crate::invite::{self, Description, InviteError, Kind};
 use crate::net::NetError;
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
 use crate::room::nat::{Mapping, Nat, Outlook};
@@ -327,7 +328,10 @@ fn nothing_stands_in_for_a_device_that_was_named() {
 #[test]
 fn the_other_side_is_told_once_its_devices_have_opened() {
     let remote = |camera_stopped| {
-        Event::Remote(RemotePeer { name: "Ann".into(), microphone_muted: false, camera_stopped })
+        Event::Remote(
+            PeerId(1),
+            RemotePeer { name: "Ann".into(), camera_stopped, presence: Presence::Here, ..Default::default() },
+        )
     };
     let mut scene = Scene::caller_in_call(Wishes::default());
     assert_eq!(scene.event(remote(true)).said(), "You are in a call with Ann.");
@@ -337,6 +341,41 @@ fn the_other_side_is_told_once_its_devices_have_opened() {
     scene.event(remote(true)).said();
     assert_eq!(scene.at(3_000).said(), "Ann sends no picture.");
     assert_eq!(scene.event(remote(false)).said(), "Ann sends a picture again.");
+}
+
+#[test]
+fn whoever_comes_goes_or_asks_is_told_of_by_name() {
+    let remote = |id, name: &str, presence| {
+        Event::Remote(PeerId(id), RemotePeer { name: name.into(), presence, ..Default::default() })
+    };
+    let mut scene = Scene::caller_in_call(Wishes { many: true, ..Wishes::default() });
+    assert_eq!(scene.event(remote(1, "Bo", Presence::Here)).said(), "You are in a call with Bo.");
+    assert_eq!(scene.event(remote(2, "Cy", Presence::Joining)).said(), "");
+    assert_eq!(scene.event(remote(2, "Cy", Presence::Here)).said(), "Cy has joined.");
+    let question = scene.event(remote(3, "Di", Presence::Asking)).said();
+    assert!(question.starts_with("Di wants to join. Type “yes”"), "{question}");
+    scene.text("yes");
+    assert!(scene.outputs().contains("Admit(PeerId(3), true)"));
+    assert_eq!(scene.event(remote(3, "Di", Presence::Here)).said(), "Di has joined.");
+    assert_eq!(scene.event(Event::Left(PeerId(1))).said(), "Bo has left.");
+    // Everybody has gone: the invite is out still, whether stdin is open or not.
+    scene.session.handle_input_end(scene.now);
+    assert_eq!(scene.state(CallState::WaitingForReply).outputs(), "");
+}
+
+#[test]
+fn a_call_without_pictures_says_why_once() {
+    let stats = |codec: &str| {
+        let mut peer = crate::stats::PeerStats::default();
+        peer.inbound.video.codec = codec.into();
+        let stats = crate::stats::Stats { peers: vec![peer], ..Default::default() };
+        Event::Stats(Box::new(stats), Vec::new())
+    };
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    assert_eq!(scene.event(stats("VP8")).said(), "");
+    let why = "Sound only: the other side has no video format that this one has too.";
+    assert_eq!(scene.event(stats("none")).said(), why);
+    assert_eq!(scene.event(stats("none")).said(), "");
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod raw;
 use super::convert::copy_plane;
 use super::{CodecError, VideoDecoder, VideoEncoder};
 use crate::frame::{EncodedFrame, FramePool, I420, RawFrame};
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use bytes::Bytes;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
@@ -66,11 +66,6 @@ impl H264Encoder {
         Self { fps, target, layers: layers.clamp(1, 2), running: None, keyframe_due: false }
     }
 
-    /// The rate at which pictures come from now on.
-    pub fn set_fps(&mut self, fps: u32) {
-        self.fps = fps.clamp(1, 60);
-    }
-
     fn start(&self, resolution: Resolution, started_at: Instant) -> Result<Running, CodecError> {
         let encoder = RawEncoder::new(&Setup {
             resolution,
@@ -109,6 +104,7 @@ impl VideoEncoder for H264Encoder {
         self.keyframe_due &= !coded.keyframe;
         Ok(Some(EncodedFrame {
             data: Bytes::from(coded.bytes),
+            codec: VideoCodec::H264,
             keyframe: coded.keyframe,
             disposable: coded.disposable,
             captured_at: frame.captured_at,
@@ -118,6 +114,10 @@ impl VideoEncoder for H264Encoder {
 
     fn set_target(&mut self, target: Bitrate) {
         self.target = usable(target);
+    }
+
+    fn set_fps(&mut self, fps: u32) {
+        self.fps = fps.clamp(1, 60);
     }
 }
 

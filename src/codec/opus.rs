@@ -1,9 +1,12 @@
 //! Voice by Opus: mono, 48 kHz, packets of 20 ms, with in-band redundancy for lost packets.
 
+mod raw;
+
 use super::{AudioDecoder, AudioEncoder, CodecError, PACKET, SAMPLE_RATE};
 use crate::units::Bitrate;
 use bytes::Bytes;
-use opus::{Application, Channels, Decoder, Encoder};
+use opus::{Channels, Decoder};
+use raw::RawEncoder;
 
 /// Wide-band speech beyond doubt, at a hundredth of the picture's cost.
 pub const VOICE_RATE: Bitrate = Bitrate::from_kbps(32);
@@ -19,7 +22,7 @@ const LONGEST_PACKET: usize = 5760;
 const LARGEST_PACKET: usize = 1300;
 
 pub struct OpusEncoder {
-    encoder: Encoder,
+    encoder: RawEncoder,
     buffer: Box<[u8; LARGEST_PACKET]>,
     /// The last packet told that nobody speaks.
     silent: bool,
@@ -27,14 +30,19 @@ pub struct OpusEncoder {
 
 impl OpusEncoder {
     pub fn new() -> Result<Self, CodecError> {
-        let mut encoder = Encoder::new(SAMPLE_RATE, Channels::Mono, Application::Voip).map_err(fatal)?;
-        encoder.set_complexity(COMPLEXITY).map_err(fatal)?;
-        encoder.set_inband_fec(true).map_err(fatal)?;
-        encoder.set_dtx(true).map_err(fatal)?;
+        let mut encoder = RawEncoder::new()?;
+        encoder.set_complexity(COMPLEXITY)?;
+        encoder.set_inband_fec(true)?;
+        encoder.set_dtx(true)?;
         let mut encoder = Self { encoder, buffer: Box::new([0; LARGEST_PACKET]), silent: false };
         encoder.set_target(VOICE_RATE);
         encoder.set_expected_loss(FIRST_EXPECTED_LOSS);
         Ok(encoder)
+    }
+
+    /// Another one that goes on exactly where this one is.
+    pub fn copy(&self) -> Result<Self, CodecError> {
+        Ok(Self { encoder: self.encoder.copy()?, buffer: self.buffer.clone(), silent: self.silent })
     }
 }
 
@@ -43,7 +51,7 @@ impl AudioEncoder for OpusEncoder {
         if pcm.len() != PACKET {
             return Err(CodecError::Fatal(format!("{} samples are not one packet", pcm.len())));
         }
-        let length = self.encoder.encode_float(pcm, &mut self.buffer[..]).map_err(fatal)?;
+        let length = self.encoder.encode(pcm, &mut self.buffer[..])?;
         // The first packet of a silence goes out, so that the receiver takes what follows for silence, not for loss.
         let silent = length <= SILENT_PACKET;
         let left_out = silent && self.silent;
@@ -52,8 +60,7 @@ impl AudioEncoder for OpusEncoder {
     }
 
     fn set_target(&mut self, target: Bitrate) {
-        let bits = target.bps().clamp(6_000, 510_000) as i32;
-        if let Err(error) = self.encoder.set_bitrate(opus::Bitrate::Bits(bits)) {
+        if let Err(error) = self.encoder.set_bitrate(target) {
             tracing::warn!(%error, %target, "the voice encoder refused a bit rate");
         }
     }
@@ -61,7 +68,7 @@ impl AudioEncoder for OpusEncoder {
     fn set_expected_loss(&mut self, share: f32) {
         // Less redundancy than for 2 % is none at all.
         let percent = (share.clamp(0.0, 0.4) * 100.0).round().max(2.0) as i32;
-        if let Err(error) = self.encoder.set_packet_loss_perc(percent) {
+        if let Err(error) = self.encoder.set_packet_loss(percent) {
             tracing::warn!(%error, percent, "the voice encoder refused an expected loss");
         }
     }
@@ -173,6 +180,19 @@ mod tests {
         let recovered = quality(&whole, &play(&|index| index % 10 == 5, true));
         let made_up = quality(&whole, &play(&|index| index % 10 == 5, false));
         assert!(recovered > made_up + 3.0, "recovered {recovered:.1} dB, made up {made_up:.1} dB");
+    }
+
+    #[test]
+    fn a_copy_goes_on_where_the_original_is() {
+        let pcm = voice(PACKET * 40);
+        let mut original = OpusEncoder::new().unwrap();
+        pcm[..PACKET * 20].chunks(PACKET).for_each(|pcm| drop(original.encode(pcm).unwrap()));
+        let mut copy = original.copy().unwrap();
+        for pcm in pcm[PACKET * 20..].chunks(PACKET) {
+            assert_eq!(copy.encode(pcm).unwrap(), original.encode(pcm).unwrap());
+        }
+        drop(original);
+        assert!(copy.encode(&pcm[..PACKET]).unwrap().is_some(), "and lives by itself");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! two faces of it.
 
 mod peer;
+pub mod server;
 mod task;
 
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{self, InviteError, Kind};
 use crate::net::{NetConfig, NetError, Reach};
 use crate::pipeline::{MediaSetup, Picture};
+use crate::ports::PeerId;
 use crate::room::call::CallState;
 use crate::room::diagnosis::Diagnosis;
 use crate::room::nat::Outlook;
@@ -34,8 +36,17 @@ pub enum Command {
     Passphrase(Option<Redacted<String>>),
     MuteMicrophone(bool),
     StopCamera(bool),
-    /// Lets in who waits in the lobby, or sends them away.
-    Admit(bool),
+    /// Lets in this person, who waits in the lobby, or sends them away.
+    Admit(PeerId, bool),
+    /// An invite for one more (or for many, as the settings say) while we are in a call; `false`: no longer. The answer
+    /// is [`Event::Invite`].
+    Invite(bool),
+    /// As the host: nobody more comes in, or they may again.
+    Lock(bool),
+    /// As the host: asks this person to be silent. They may unmute.
+    MuteGuest(PeerId),
+    /// As the host: puts this person out. They do not come back with the invites that are out.
+    Remove(PeerId),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -50,8 +61,8 @@ pub enum Command {
     CallNearby(String),
     /// Answer or decline who rings.
     AnswerRing(bool),
-    /// On how many pixels the other side's picture is drawn; `None`: nobody can see it.
-    View(Option<Resolution>),
+    /// On how many pixels this person's picture is drawn; `None`: nobody can see it.
+    View(PeerId, Option<Resolution>),
     /// Ends the engine, with a bye to the other side.
     Quit,
 }
@@ -83,13 +94,38 @@ pub struct NearbyPerson {
     pub name: String,
 }
 
-/// What the other side told about itself.
+/// Somebody else in the call, or about to come in, as the faces show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemotePeer {
-    /// Empty until it said its name.
+    /// Empty until they said their name.
     pub name: String,
     pub microphone_muted: bool,
     pub camera_stopped: bool,
+    pub presence: Presence,
+}
+
+/// The room around a call, whether of two or of more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomState {
+    /// With us, and with those whose connection still comes up.
+    pub people: usize,
+    pub we_are_host: bool,
+    /// Who may lock the room, mute and remove, if it is somebody who is connected to us.
+    pub host: Option<PeerId>,
+    pub locked: bool,
+}
+
+/// How far in somebody is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// The connection to them comes up.
+    #[default]
+    Joining,
+    /// They wait until we let them in ([`Command::Admit`]).
+    Asking,
+    Here,
+    /// Nothing comes through from them now; they may come back.
+    Away,
 }
 
 /// How good the connection is, for the bars in the call's corner.
@@ -113,6 +149,8 @@ pub enum Refusal {
     NotNow,
     #[error("This code is for joining a call. Hang up first, then join.")]
     AlreadyInCall,
+    #[error("Nobody more can come in: the call is full, or its host has locked it.")]
+    NoRoom,
     #[error("This reply was not needed: the call it belongs to is up already.")]
     AlreadyConnected,
 }
@@ -159,9 +197,19 @@ pub enum Event {
     Page(Option<PageLink>),
     /// A pasted candidate was taken.
     CandidateAdded,
-    Remote(RemotePeer),
-    /// How far the four words are.
-    Trust(Comparison),
+    /// Somebody has come, or something about them has changed. The first word about a person may be this or any of
+    /// those below; all of them name the same person by the same id.
+    Remote(PeerId, RemotePeer),
+    /// They are gone. Nothing more comes of them, unless they come back under the same id.
+    Left(PeerId),
+    /// Our invite while we are in a call; `None`: there is none now.
+    Invite(Option<Box<OwnCode>>),
+    /// The room as it is now: said when there is news.
+    Room(RoomState),
+    /// The host has muted our microphone. Whoever wants to speak unmutes it.
+    MutedBy(PeerId),
+    /// How far the four words are that we share with this person.
+    Trust(PeerId, Comparison),
     /// Everybody nearby; only while [`Command::Nearby`] is on.
     Nearby(Vec<NearbyPerson>),
     /// Somebody of this name rings from nearby, or no longer.
@@ -180,8 +228,8 @@ pub enum Event {
     Network(Outlook),
     /// Why the call does not come up.
     Trouble(Trouble),
-    /// The peer's pictures come here from now on; `None`: it is gone.
-    Picture(Option<PictureHandle>),
+    /// This person's pictures come here from now on; `None`: they are gone.
+    Picture(PeerId, Option<PictureHandle>),
     Devices(Box<DeviceList>),
     /// A device runs.
     Opened {
@@ -206,20 +254,20 @@ pub enum Event {
     },
     /// Somebody speaks while the microphone is muted; said once in a while.
     SpeaksWhileMuted,
-    /// Loudness, 0.0 to 1.0.
+    /// Loudness, 0.0 to 1.0: of our microphone, and of everybody who is connected.
     Levels {
         microphone: f32,
-        remote: f32,
+        people: Vec<(PeerId, f32)>,
     },
-    /// Once a second in a call.
-    Stats(Box<Stats>, Quality),
-    /// The first picture of the peer is decoded.
-    FirstPicture,
+    /// Once a second in a call; the people are those of [`Stats::peers`], in their order.
+    Stats(Box<Stats>, Vec<(PeerId, Quality)>),
+    /// The first picture of this person is decoded.
+    FirstPicture(PeerId),
     /// The engine has ended; nothing comes after this.
     Gone,
 }
 
-/// The peer's pictures.
+/// A person's pictures.
 #[derive(Clone)]
 pub struct PictureHandle(pub Picture);
 

@@ -1,6 +1,6 @@
 //! One remote endpoint as the engine holds it: its connection, its media threads and what it told us.
 
-use super::{Event, OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
+use super::{OwnCode, PictureHandle, Quality, Refusal, RemotePeer};
 use crate::invite::{self, Description, Kind};
 use crate::net::Peer;
 use crate::pipeline::{Media, PeerMedia};
@@ -16,6 +16,8 @@ pub struct RemoteEnd {
     pub media: PeerMedia,
     pub own: Description,
     pub remote: RemotePeer,
+    /// Whether the faces know where its pictures come.
+    pub pictured: bool,
     /// Whether its first picture was announced.
     pub seen: bool,
     pub control_open: bool,
@@ -35,6 +37,7 @@ impl RemoteEnd {
             media: ends,
             own,
             remote: RemotePeer::default(),
+            pictured: false,
             seen: false,
             control_open: false,
             greeted: false,
@@ -42,8 +45,8 @@ impl RemoteEnd {
         }
     }
 
-    pub fn picture(&self) -> Event {
-        Event::Picture(Some(PictureHandle(self.media.picture())))
+    pub fn picture(&self) -> PictureHandle {
+        PictureHandle(self.media.picture())
     }
 
     /// Sends in the order of the calls, and never waits for the network here.

@@ -1,35 +1,44 @@
 //! The engine's task: it waits for a command, a word from the network or the media threads, or a deadline, and is
 //! the only one to change the state of the call.
+//!
+//! ```text
+//!   Task   what the program has once: settings, media, network, neighbours, page
+//!    +- Room    who is in it, who is introduced to whom, open invites (`room`)
+//!    +- Link    for each other person: the call with them, its connection, its codes (`link`, `door`, `fresh`, `trust`)
+//! ```
 
 mod apply;
+mod codes;
 mod door;
 mod face;
 mod fresh;
+mod link;
 mod nearby;
 mod network;
 mod page;
 mod passphrase;
+mod room;
 mod tell;
 mod trust;
+mod words;
 
 pub use trust::TrustEnd;
 
-use super::peer::{RemoteEnd, accept};
-use super::{Command, EngineSetup, Event, Refusal};
-use crate::device::{self, DeviceKind};
-use crate::invite::{self, Description, Kind, Pasted};
-use crate::net::{Endpoint, Link, NetError, NetEvent, Peer};
+use super::peer::RemoteEnd;
+use super::{Command, EngineSetup, Event};
+use crate::device;
 use crate::pipeline::{Media, MediaEvent, Picture};
 use crate::ports::PeerId;
-use crate::room::call::{Action, Call, CallState, Happening, Rescue};
-use crate::room::message::Message;
+use crate::room::call::{CallState, Happening};
+use crate::room::roster::MemberId;
 use crate::settings::Settings;
-use crate::stats::PeerStats;
-use crate::units::Resolution;
 use face::Face;
-use fresh::{Fresh, next_of};
+use link::{Link, Made, Which};
 use nearby::Neighbours;
 use network::Network;
+use ring::rand::{SecureRandom, SystemRandom};
+use room::Room;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -38,18 +47,14 @@ use tokio::sync::mpsc;
 const NET_EVENTS: usize = 256;
 /// Words of the media threads under way; what finds no room is a level or comes again.
 const MEDIA_EVENTS: usize = 256;
+/// Connections that have been made and not yet been taken; more wait beside the task.
+const MADE: usize = 4;
 /// The pace of levels and of looking for the first picture.
 const TICK: Duration = Duration::from_millis(100);
 /// While the first picture is awaited, to tell its moment well.
 const FIRST_PICTURE_TICK: Duration = Duration::from_millis(10);
 /// A level that has moved less than this is not told.
 const LEVEL_STEP: f32 = 0.02;
-
-/// A peer connection that was made beside the task; `attempt` tells whether it is still wanted.
-struct Made {
-    attempt: u64,
-    result: Result<(Peer, Description), NetError>,
-}
 
 /// Starts the media threads and the task on a runtime of its own.
 pub fn spawn(
@@ -79,23 +84,30 @@ pub fn spawn(
 }
 
 struct Task {
-    call: Call,
     settings: Settings,
     net: crate::net::NetConfig,
     media: Media,
     face: Face,
-    peer: Option<RemoteEnd>,
-    /// Counts the peer connections begun; events and results of an earlier one are void.
-    attempt: u64,
-    attempt_started: Instant,
+    /// By what the faces call whoever is at the other end; in the order they were begun.
+    links: BTreeMap<PeerId, Link>,
+    room: Room,
+    /// Replies of introductions that are to be taken.
+    replies: Vec<(MemberId, String)>,
+    /// Counts the links, so that no two people of a run have the same id.
+    people: u64,
+    /// Counts the peer connections begun.
+    attempts: u64,
+    /// Whoever was heard last.
+    turn: PeerId,
     made: mpsc::Sender<Made>,
     made_inbox: mpsc::Receiver<Made>,
-    net_inbox: mpsc::Receiver<NetEvent>,
-    fresh: Option<Fresh>,
+    /// Where the call stands when there is no link, as the faces were told, and since when there is one.
+    rest: CallState,
+    told: CallState,
+    since: Option<Instant>,
+    started: Instant,
     passphrase: Option<crate::units::Redacted<String>>,
     network: Network,
-    /// The connection whose place a new one for the same invite will take.
-    retired: Option<RemoteEnd>,
     page: Option<page::Page>,
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
@@ -103,34 +115,32 @@ struct Task {
     camera_runs: bool,
     microphone_runs: bool,
     microphone_level: f32,
-    told_levels: (f32, f32),
-    last_stats: PeerStats,
-    /// What the window last said of how it shows the other side's picture.
-    view: Option<Option<Resolution>>,
+    told_level: f32,
     neighbours: Neighbours,
 }
 
 impl Task {
     fn new(settings: Settings, net: crate::net::NetConfig, media: Media, face: Face) -> Self {
-        let (made, made_inbox) = mpsc::channel(1);
-        let mut call = Call::default();
-        call.set_asks(settings.ask_first);
+        let (made, made_inbox) = mpsc::channel(MADE);
         Self {
-            call,
             settings,
             net,
             media,
             face,
-            peer: None,
-            attempt: 0,
-            attempt_started: Instant::now(),
+            links: BTreeMap::new(),
+            room: Room::new(),
+            replies: Vec::new(),
+            people: 0,
+            attempts: 0,
+            turn: PeerId(0),
             made,
             made_inbox,
-            net_inbox: mpsc::channel(1).1,
-            fresh: None,
+            rest: CallState::Idle,
+            told: CallState::Idle,
+            since: None,
+            started: Instant::now(),
             passphrase: None,
             network: Network::new(),
-            retired: None,
             page: None,
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
@@ -138,9 +148,7 @@ impl Task {
             camera_runs: false,
             microphone_runs: false,
             microphone_level: 0.0,
-            told_levels: (0.0, 0.0),
-            last_stats: PeerStats::default(),
-            view: None,
+            told_level: 0.0,
             neighbours: Neighbours::default(),
         }
     }
@@ -151,24 +159,28 @@ impl Task {
         self.net.port_mapping.prepare();
         self.network.follow(&self.net);
         loop {
-            let state = self.call.state();
-            let in_call =
-                self.peer.is_some() && (state.in_call() || matches!(state, CallState::Lobby { .. }));
-            let awaiting_picture = in_call && self.peer.as_ref().is_some_and(|peer| !peer.seen);
-            let deadline = self.call.deadline();
+            self.take_replies().await;
+            let is_up = |link: &&Link| {
+                let state = link.call.state();
+                link.peer.is_some() && (state.in_call() || matches!(state, CallState::Lobby { .. }))
+            };
+            let in_call = self.links.values().any(|link| is_up(&link));
+            let unseen = |link: &Link| link.peer.as_ref().is_some_and(|peer| !peer.seen);
+            let awaiting_picture = self.links.values().filter(is_up).any(unseen);
+            let deadline = self.links.values().filter_map(|link| link.call.deadline()).min();
+            let roster_at = self.room.roster.deadline();
             let look_at = self.network.look_at;
-            let fresh_until = self.fresh.as_ref().and_then(|fresh| fresh.until);
+            let fresh_until = self.links.values().filter_map(|link| link.fresh.as_ref()?.until).min();
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(Command::Quit) | None => break,
                     Some(command) => self.handle_command(command).await,
                 },
                 Some(event) = from_media.recv() => self.handle_media(event),
-                // What a connection says while it is being made waits for it.
-                Some(event) = self.net_inbox.recv(), if self.peer.is_some() => self.handle_net(event).await,
-                Some(event) = next_of(&mut self.fresh), if self.fresh.is_some() => {
-                    self.handle_fresh(event).await;
-                }
+                (id, which, event) = link::next_of(&mut self.links, &mut self.turn) => match which {
+                    Which::First => self.handle_net(id, event).await,
+                    Which::Fresh => self.handle_fresh(id, event).await,
+                },
                 heard = nearby::next_of(&mut self.neighbours) => self.handle_nearby(heard).await,
                 Some(event) = page::next_of(&mut self.page), if self.page.is_some() => {
                     self.handle_page(event).await;
@@ -176,147 +188,38 @@ impl Task {
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 Some(word) = self.network.next() => self.handle_word(word),
-                () = until(deadline), if deadline.is_some() => self.time_out().await,
+                () = until(deadline), if deadline.is_some() => self.time_out_all().await,
+                () = until(roster_at), if roster_at.is_some() => {
+                    self.room.roster.handle_time(Instant::now());
+                    self.settle_room();
+                }
                 () = until(look_at), if look_at.is_some() => self.look_at_connecting().await,
-                () = until(fresh_until), if fresh_until.is_some() => self.drop_fresh(),
+                () = until(fresh_until), if fresh_until.is_some() => self.drop_old_fresh(),
                 () = until(Some(next_tick)), if in_call => {
                     let now = Instant::now();
                     next_tick = now + if awaiting_picture { FIRST_PICTURE_TICK } else { TICK };
                     self.tick();
                     if now >= next_stats {
                         next_stats = now + Duration::from_secs(1);
+                        self.look_for_lost();
                         self.tell_stats().await;
                     }
                 }
             }
         }
-        if self.call.state() != CallState::Idle {
-            self.happen(Happening::HangUp);
-        }
+        self.end_all(Happening::HangUp);
         while self.closing.join_next().await.is_some() {}
         let Self { media, face, .. } = self;
         let _ = tokio::task::spawn_blocking(move || drop(media)).await;
         face.tell(Event::Gone);
     }
 
-    /// The only way the state of the call changes.
-    fn happen(&mut self, happening: Happening) {
-        let before = self.call.state();
-        let action = self.call.handle(Instant::now(), happening);
-        let state = self.call.state();
-        if state != before {
-            tracing::info!(from = before.word(), to = state.word(), ?happening, "call");
-        }
-        match action {
-            // The fresh invite is nobody's command; an answer is made by whoever has the invite.
-            Action::MakeOffer if self.peer.is_some() => self.make_fresh(None),
-            Action::Nothing | Action::MakeOffer | Action::MakeAnswer => {}
-            Action::OfferAgain => self.offer_again(),
-            Action::Close => self.close(),
-        }
-        if state != before {
-            self.network.entered(Instant::now(), state);
-            self.face.tell(Event::Call(state));
-            self.nearby_state(state);
-        }
-        if state.in_call() {
-            self.drop_page();
-        }
-        if state == CallState::WaitingForReply
-            && matches!(before, CallState::Connecting { .. } | CallState::Lobby { .. })
-        {
-            self.guest_has_gone();
-        }
-    }
-
-    fn close(&mut self) {
-        self.drop_fresh();
-        if let Some(retired) = self.retired.take() {
-            self.closing.spawn(retired.let_go());
-        }
-        self.drop_page();
-        self.attempt += 1;
-        self.net_inbox = mpsc::channel(1).1;
-        self.view = None;
-        self.passphrase = None;
-        if let Some(peer) = self.peer.take() {
-            peer.connection.withdraw();
-            self.closing.spawn(peer.close());
-            self.face.tell(Event::Picture(None));
-        }
-    }
-
-    /// Makes the first peer connection of a call.
-    fn make(&mut self, invite: Option<Description>) {
-        self.attempt_started = Instant::now();
-        self.net_inbox = self.begin(invite);
-    }
-
-    /// Makes a peer connection beside the task: gathering takes up to two seconds, in which a person may cancel.
-    fn begin(&mut self, invite: Option<Description>) -> mpsc::Receiver<NetEvent> {
-        self.attempt += 1;
-        let (events, inbox) = mpsc::channel(NET_EVENTS);
-        let (attempt, mut net, made) = (self.attempt, self.net.clone(), self.made.clone());
-        if invite.is_some() && self.peer.is_some() {
-            // Two connections between the same two ports could not be told apart.
-            net.endpoint = Endpoint::default();
-        }
-        tokio::spawn(async move {
-            let result = match invite {
-                None => Peer::offer(net, events).await,
-                Some(invite) => Peer::answer(net, &invite, events).await,
-            };
-            if let Err(mpsc::error::SendError(unwanted)) = made.send(Made { attempt, result }).await
-                && let Ok((peer, _)) = unwanted.result
-            {
-                peer.close().await;
-            }
-        });
-        inbox
-    }
-
-    fn handle_made(&mut self, made: Made) {
-        let fresh = self.fresh.as_mut().filter(|fresh| fresh.attempt == made.attempt);
-        if fresh.is_none() && made.attempt != self.attempt {
-            if let Ok((peer, _)) = made.result {
-                self.closing.spawn(async move { peer.close().await });
-            }
-            return;
-        }
-        match (made.result, fresh) {
-            (Ok((connection, own)), Some(fresh)) => {
-                fresh.made = Some((connection, own.clone()));
-                self.tell_code(&own);
-                self.happen(Happening::CodeReady);
-            }
-            (Ok((connection, own)), None) => {
-                self.network.own_code(&self.net, &own);
-                let peer = RemoteEnd::new(PeerId(self.attempt), connection, own, &self.media);
-                self.tell_code(&peer.own);
-                self.nearby_code(&peer.own);
-                self.face.tell(peer.picture());
-                self.peer = Some(peer);
-                self.shut_the_door();
-                if let Some(retired) = self.retired.take() {
-                    self.closing.spawn(retired.let_go());
-                }
-                self.last_stats = PeerStats::default();
-                self.happen(Happening::CodeReady);
-            }
-            (Err(error), None) if self.retired.is_some() => {
-                tracing::info!(%error, "the invite could not be offered again");
-                self.peer = self.retired.take();
-            }
-            (Err(error), fresh) => {
-                tracing::info!(%error, "no code");
-                // Nobody asked for the invite of a call that has no path: it is tried again.
-                let unasked = fresh.is_some_and(|fresh| fresh.unasked);
-                self.fresh = None;
-                if !unasked {
-                    self.face.tell(Event::Refused(error.into()));
-                }
-                self.happen(Happening::CodeFailed);
-            }
+    async fn time_out_all(&mut self) {
+        let now = Instant::now();
+        let is_due = |link: &Link| link.call.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<_> = self.links.iter().filter(|(_, link)| is_due(link)).map(|(id, _)| *id).collect();
+        for id in due {
+            self.time_out(id).await;
         }
     }
 
@@ -330,19 +233,19 @@ impl Task {
             Command::JoinCall(text) => self.open_and_join(&text),
             Command::Paste(text) => self.open_and_paste(&text).await,
             Command::Passphrase(passphrase) => self.set_passphrase(passphrase),
-            Command::MuteMicrophone(muted) => {
-                self.microphone_muted = muted;
-                self.media.mute_microphone(muted);
-                self.tell_switches();
-            }
+            Command::MuteMicrophone(muted) => self.mute_microphone(muted),
             Command::StopCamera(stopped) => {
                 self.camera_stopped = stopped;
                 self.media.stop_camera(stopped);
                 self.tell_switches();
             }
-            Command::Admit(admit) => self.answer_the_door(admit),
-            Command::HangUp => self.happen(Happening::HangUp),
-            Command::Dismiss => self.happen(Happening::Dismiss),
+            Command::Admit(id, admit) => self.answer_the_door(id, admit),
+            Command::Invite(wanted) => self.invite(wanted),
+            Command::Lock(locked) => self.lock(locked),
+            Command::MuteGuest(id) => self.mute_guest(id),
+            Command::Remove(id) => self.remove_guest(id),
+            Command::HangUp => self.end_all(Happening::HangUp),
+            Command::Dismiss => self.dismiss(),
             Command::Apply(settings) => self.apply(*settings),
             Command::ListDevices => {
                 let face = self.face.clone();
@@ -352,236 +255,31 @@ impl Task {
                     }
                 });
             }
-            Command::View(drawn) => {
-                self.view = Some(drawn);
-                self.tell_view();
+            Command::View(id, drawn) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.view = Some(drawn);
+                    self.tell_view(id);
+                }
             }
             Command::Quit => {}
         }
     }
 
-    fn start(&mut self) {
-        self.happen(Happening::Start);
-        if self.call.state() == CallState::Gathering(Kind::Invite) && self.peer.is_none() {
-            self.make(None);
+    fn dismiss(&mut self) {
+        if self.links.is_empty() {
+            self.rest = CallState::Idle;
+            self.tell_state();
+        } else {
+            self.end_all(Happening::Dismiss);
         }
     }
+}
 
-    fn join(&mut self, text: &str) {
-        let usable = match self.call.state() {
-            CallState::Reconnecting { .. } => return self.join_again(text),
-            CallState::Idle | CallState::Ended(_) => {
-                invite::expect(text, Kind::Invite, None).map_err(Refusal::from)
-            }
-            CallState::WaitingForReply => {
-                // The person may have changed their mind: their own invite is void once they join another.
-                let own = self.peer.as_ref().map(|peer| &peer.own);
-                invite::expect(text, Kind::Invite, own).map_err(Refusal::from)
-            }
-            CallState::Gathering(_)
-            | CallState::Connecting { .. }
-            | CallState::Lobby { .. }
-            | CallState::InCall { .. } => Err(Refusal::AlreadyInCall),
-        };
-        match usable {
-            Ok(invite) => {
-                if self.call.state() == CallState::WaitingForReply {
-                    let passphrase = self.passphrase.clone();
-                    self.happen(Happening::HangUp);
-                    self.passphrase = passphrase;
-                }
-                self.happen(Happening::Join);
-                self.make(Some(invite));
-            }
-            Err(refusal) => self.face.tell(Event::Refused(refusal)),
-        }
-    }
-
-    async fn paste(&mut self, text: &str) {
-        let refusal = match (invite::read(text), self.call.state(), &self.peer) {
-            (Err(error), ..) => Some(error.into()),
-            (Ok(Pasted::Description(_)), CallState::Idle | CallState::Ended(_), _) => {
-                self.join(text);
-                None
-            }
-            (Ok(Pasted::Description(_)), CallState::WaitingForReply, Some(peer)) => {
-                match accept(&peer.connection, &peer.own, text).await {
-                    Ok(()) => {
-                        self.happen(Happening::ReplyAccepted);
-                        None
-                    }
-                    Err(refusal) => Some(refusal),
-                }
-            }
-            (Ok(Pasted::Description(pasted)), CallState::Reconnecting { rescue, .. }, _) => {
-                let ours = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
-                match (pasted.kind, rescue, ours) {
-                    (Kind::Reply, Rescue::WaitingForReply, Some((connection, own))) => {
-                        match accept(connection, own, text).await {
-                            Ok(()) => {
-                                self.happen(Happening::ReplyAccepted);
-                                None
-                            }
-                            Err(refusal) => Some(refusal),
-                        }
-                    }
-                    _ => {
-                        self.join(text);
-                        None
-                    }
-                }
-            }
-            (Ok(Pasted::Candidate(line)), state, Some(peer)) if state != CallState::Idle => {
-                let fresh = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref());
-                let connection = fresh.map_or(&peer.connection, |(connection, _)| connection);
-                match connection.add_candidate(&line.0).await {
-                    Ok(()) => {
-                        self.face.tell(Event::CandidateAdded);
-                        None
-                    }
-                    Err(error) => Some(error.into()),
-                }
-            }
-            (Ok(Pasted::Description(_)), state, Some(_)) if state != CallState::Idle => {
-                let taken = self.add_reply(text).await;
-                if taken && matches!(state, CallState::Connecting { .. }) {
-                    self.face.tell(Event::CandidateAdded);
-                }
-                let refusal = if taken { Refusal::AlreadyConnected } else { Refusal::AlreadyInCall };
-                (!taken || state.in_call()).then_some(refusal)
-            }
-            (Ok(_), ..) => Some(Refusal::NotNow),
-        };
-        if let Some(refusal) = refusal {
-            self.face.tell(Event::Refused(refusal));
-        }
-    }
-
-    async fn handle_net(&mut self, event: NetEvent) {
-        let Some(peer) = &mut self.peer else { return };
-        match event {
-            NetEvent::Link(link) => match link {
-                Link::Connecting => {}
-                Link::Connected => {
-                    match self.call.state() {
-                        CallState::Reconnecting { rescue: Rescue::Connecting { .. }, .. } => {
-                            self.fresh.iter_mut().for_each(|fresh| fresh.stay_a_while(Instant::now()));
-                        }
-                        _ => self.drop_fresh(),
-                    }
-                    self.happen(Happening::Connected);
-                }
-                Link::Interrupted => self.happen(Happening::Interrupted),
-                Link::Failed | Link::Closed => self.happen(Happening::LinkFailed),
-            },
-            NetEvent::ControlOpen => {
-                peer.control_open = true;
-                let hello = self.hello();
-                self.say(&hello);
-                self.tell_view();
-                self.begin_trust().await;
-            }
-            NetEvent::Control(text) => self.handle_message(&text).await,
-            NetEvent::KeyframeWanted => peer.media.request_keyframe(),
-            NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
-            NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
-            NetEvent::SenderReport(report) => peer.media.sender_report(report),
-            // Of a room with a host that forwards, which a call of two is not.
-            NetEvent::ForwardedReport(..) | NetEvent::LayerKeyframeWanted(_) => {}
-            NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
-            NetEvent::Knock(guest) => self.let_in(guest).await,
-            NetEvent::Reach(reach) => self.face.tell(Event::Reach(reach)),
-            NetEvent::Moved => self.move_the_invite(),
-            NetEvent::TurnedAway(turned) => self.happen(Happening::TurnedAway(turned)),
-        }
-    }
-
-    async fn handle_message(&mut self, text: &str) {
-        let Some(peer) = &mut self.peer else { return };
-        match Message::from_json(text) {
-            Some(Message::Hello { name, microphone_muted, camera_stopped, waiting }) => {
-                peer.remote = super::RemotePeer { name, microphone_muted, camera_stopped };
-                peer.greeted = true;
-                peer.media.camera_stopped(camera_stopped);
-                self.face.tell(Event::Remote(peer.remote.clone()));
-                self.tell_view();
-                self.hear_whether_we_wait(waiting);
-            }
-            Some(Message::Admit) => self.hear_whether_we_wait(false),
-            Some(Message::Refuse) => self.happen(Happening::Refused),
-            Some(Message::View { width, height, shown }) => {
-                peer.media.peer_view(shown.then_some(Resolution::new(width, height)));
-            }
-            Some(Message::Mute { microphone_muted, camera_stopped }) => {
-                peer.remote.microphone_muted = microphone_muted;
-                peer.remote.camera_stopped = camera_stopped;
-                peer.media.camera_stopped(camera_stopped);
-                self.face.tell(Event::Remote(peer.remote.clone()));
-            }
-            Some(Message::Candidate { candidate }) => {
-                if let Err(error) = peer.connection.add_candidate(&candidate).await {
-                    tracing::debug!(%error, "a late candidate was not taken");
-                }
-            }
-            Some(
-                message @ (Message::TrustCommit { .. }
-                | Message::TrustNonce { .. }
-                | Message::TrustReveal { .. }),
-            ) => self.handle_trust(&message),
-            Some(Message::Bye) => self.happen(Happening::Bye),
-            None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
-        }
-    }
-
-    fn handle_media(&mut self, event: MediaEvent) {
-        let runs = match &event {
-            MediaEvent::Opened { kind, .. } => Some((*kind, true)),
-            MediaEvent::Failed { kind, .. } | MediaEvent::Stopped { kind, .. } => Some((*kind, false)),
-            MediaEvent::Missing { .. }
-            | MediaEvent::MicrophoneLevel(_)
-            | MediaEvent::SpeaksWhileMuted
-            | MediaEvent::NeedsKeyframe(_) => None,
-        };
-        match event {
-            MediaEvent::Opened { kind, name, picture } => {
-                tracing::info!(%kind, name, ?picture, "device runs");
-                self.face.tell(Event::Opened { kind, name, picture });
-            }
-            MediaEvent::Failed { kind, error } | MediaEvent::Stopped { kind, error } => {
-                tracing::info!(%kind, %error, "device");
-                self.face.tell(Event::Failed { kind, error });
-            }
-            MediaEvent::Missing { kind, name } => {
-                tracing::info!(%kind, name, "the chosen device is missing; another one stands in");
-                self.face.tell(Event::Missing { kind, name });
-            }
-            // On its way here the microphone may have been unmuted.
-            MediaEvent::SpeaksWhileMuted if !self.microphone_muted => {}
-            MediaEvent::SpeaksWhileMuted => self.face.tell(Event::SpeaksWhileMuted),
-            MediaEvent::MicrophoneLevel(level) => {
-                self.microphone_level = level;
-                self.tell_levels();
-            }
-            MediaEvent::NeedsKeyframe(id) => {
-                if let Some(peer) = &self.peer
-                    && id == peer.id
-                {
-                    peer.connection.request_keyframe();
-                }
-            }
-        }
-        match runs {
-            Some((DeviceKind::Camera, runs)) if runs != self.camera_runs => {
-                self.camera_runs = runs;
-                self.say(&self.mute());
-            }
-            Some((DeviceKind::Microphone, runs)) if runs != self.microphone_runs => {
-                self.microphone_runs = runs;
-                self.say(&self.mute());
-            }
-            _ => {}
-        }
-    }
+/// What we go by in rooms.
+fn random_id() -> MemberId {
+    let mut id = [0; 8];
+    SystemRandom::new().fill(&mut id).expect("the operating system gives random numbers");
+    MemberId(id)
 }
 
 async fn until(deadline: Option<Instant>) {

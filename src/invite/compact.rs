@@ -172,7 +172,8 @@ fn decode(mut bytes: Vec<u8>) -> Option<Result<Found, InviteError>> {
         return None;
     }
     if content[0] >> 5 == foreign::VERSION {
-        let browser = foreign::decode(content[0] >> 3 & 0b11, &content[HEAD..]);
+        let kind = foreign::kind(content[0] >> 3 & 0b11);
+        let browser = kind.and_then(|kind| foreign::decode(kind, &content[HEAD..]));
         return Some(browser.map(Found::Browser).ok_or(InviteError::NewerVersion));
     }
     if content[0] >> 5 != VERSION {

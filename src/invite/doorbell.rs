@@ -10,7 +10,8 @@
 //! the number of signatures that are computed is limited, for each source and for all. A core: the net layer asks
 //! for each datagram that belongs to no connection it knows.
 
-use super::secret::Guest;
+use super::browser::{self, BrowserGuest};
+use super::secret::{Guest, Secret};
 use super::stun::{self, Check, Turned};
 use ring::hmac;
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ pub enum Caller {
     Expected(DoorId),
     /// Somebody new with a valid invite.
     Guest(DoorId, Guest),
+    /// Somebody new with a valid invite and a browser.
+    Browser(DoorId, Box<BrowserGuest>),
     /// Somebody with a valid invite who cannot come in: send this back.
     TurnedAway(Vec<u8>),
 }
@@ -48,6 +51,10 @@ struct Door {
     ufrag: String,
     key: hmac::Key,
     admits: Admits,
+    /// Of the invite, if browsers may knock as well.
+    secret: Option<Secret>,
+    /// Its invite is for many: whoever comes while nobody is let in yet may ring again.
+    many: bool,
 }
 
 /// Connections and invites at one time, and invites that were taken back.
@@ -113,12 +120,42 @@ impl Doorbell {
             self.doors.remove(oldest.unwrap_or(0));
         }
         // An invite that is out again is open again.
-        self.doors.retain(|door| door.ufrag != ufrag);
-        self.doors.push(Door { id, ufrag: ufrag.to_owned(), key: stun::key(password), admits });
+        // Those who have come in with it keep their doors.
+        self.doors.retain(|door| door.ufrag != ufrag || matches!(door.admits, Admits::Only(_)));
+        let (ufrag, key) = (ufrag.to_owned(), stun::key(password));
+        self.doors.push(Door { id, ufrag, key, admits, secret: None, many: false });
+    }
+
+    /// Browsers may knock at this door too, which call it by names of their own (`browser`).
+    pub fn admit_browsers(&mut self, id: DoorId, secret: Secret) {
+        self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.secret = Some(secret));
+    }
+
+    /// The door at which one guest may come in by the invite with this user name.
+    pub fn of_one(&self, ufrag: &str) -> Option<DoorId> {
+        let is_open = |door: &&Door| door.ufrag == ufrag && door.admits == Admits::Guests && !door.many;
+        self.doors.iter().find(is_open).map(|door| door.id)
     }
 
     pub fn set(&mut self, id: DoorId, admits: Admits) {
         self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.admits = admits.clone());
+    }
+
+    /// Whether the invite of this door is for many guests.
+    pub fn set_many(&mut self, id: DoorId, many: bool) {
+        self.doors.iter_mut().filter(|door| door.id == id).for_each(|door| door.many = many);
+    }
+
+    /// Nobody comes in here any more, and hears that the invite is over; unless this was the door of one guest and the
+    /// invite has others.
+    pub fn withdraw(&mut self, id: DoorId) {
+        let Some(door) = self.doors.iter().find(|door| door.id == id) else { return };
+        let others = self.doors.iter().any(|other| other.id != id && other.ufrag == door.ufrag);
+        if others && matches!(door.admits, Admits::Only(_)) {
+            self.remove(id);
+        } else {
+            self.set(id, Admits::Nobody(Turned::Withdrawn));
+        }
     }
 
     pub fn remove(&mut self, id: DoorId) {
@@ -131,8 +168,16 @@ impl Doorbell {
             return Caller::Stranger;
         }
         let Some(check) = Check::read(datagram) else { return Caller::Stranger };
-        let Some(place) = self.doors.iter().position(|door| door.ufrag == check.to) else {
-            return Caller::Stranger;
+        // An invite for many has one door for each who has come in, and one for the next.
+        let rank = |door: &Door| match &door.admits {
+            Admits::Only(name) if name == check.from => 0,
+            Admits::Guests => 1,
+            Admits::Nobody(_) => 2,
+            Admits::Only(_) => 3,
+        };
+        let doors = self.doors.iter().enumerate().filter(|(_, door)| door.ufrag == check.to);
+        let Some((place, _)) = doors.min_by_key(|(_, door)| rank(door)) else {
+            return self.ring_by_browser(now, from, &check);
         };
         enum Claim {
             Expected,
@@ -142,6 +187,7 @@ impl Doorbell {
         let claim = match (&self.doors[place].admits, Guest::from_ufrag(check.from)) {
             (Admits::Only(name), _) if name == check.from => Claim::Expected,
             (Admits::Guests, Some(guest)) => Claim::Guest(guest),
+            (Admits::Only(_), Some(_)) if self.doors[place].many => return Caller::Stranger,
             (Admits::Only(_), Some(_)) => Claim::Turned(Turned::Busy),
             (Admits::Nobody(turned), Some(_)) => Claim::Turned(*turned),
             (Admits::Guests | Admits::Only(_) | Admits::Nobody(_), None) => return Caller::Stranger,
@@ -160,10 +206,26 @@ impl Doorbell {
         }
     }
 
+    /// A browser hears nothing of it if it comes in vain: it would not tell its page.
+    fn ring_by_browser(&mut self, now: Instant, from: IpAddr, check: &Check) -> Caller {
+        let called = browser::door(check.to);
+        let admits = |door: &&Door| door.admits == Admits::Guests && Some(door.ufrag.as_str()) == called;
+        let door = self.doors.iter().find(admits).and_then(|door| Some((door.id, door.secret?)));
+        let Some((id, secret)) = door else { return Caller::Stranger };
+        let source = self.place(from);
+        let within = self.sources[source].take(now, OF_A_SOURCE) && self.all.take(now, OF_ALL);
+        if !within || !check.is_signed_with(&stun::key_of(&secret.password_of(check.to))) {
+            return Caller::Stranger;
+        }
+        let guest = BrowserGuest::read(check.to, check.from);
+        guest.map_or(Caller::Stranger, |guest| Caller::Browser(id, Box::new(guest)))
+    }
+
     /// Tells a guest who has rung that somebody else came first; `datagram` is what it rang with.
     pub fn busy(&self, id: DoorId, datagram: &[u8]) -> Option<Vec<u8>> {
-        let door = self.doors.iter().find(|door| door.id == id)?;
-        Some(Check::read(datagram)?.refuse(&door.key, Turned::Busy))
+        let door = self.doors.iter().find(|door| door.id == id && !door.many)?;
+        let check = Check::read(datagram)?;
+        (check.to == door.ufrag).then(|| check.refuse(&door.key, Turned::Busy))
     }
 
     fn place(&self, from: IpAddr) -> usize {
@@ -234,6 +296,29 @@ mod tests {
     }
 
     #[test]
+    fn an_invite_for_many_has_a_door_for_each() {
+        let (mut bell, host) = (doorbell(Admits::Guests), SECRET.host());
+        let ring = |bell: &mut Doorbell, guest: Guest| bell.ring(at(0), source(1), &knock(&guest.ufrag()));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(DOOR, GUEST));
+        bell.set_many(DOOR, true);
+        bell.set(DOOR, Admits::Only(GUEST.ufrag()));
+        assert_eq!(ring(&mut bell, OTHER), Caller::Stranger, "the next door is about to open");
+        let next = DoorId(2);
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        assert_eq!(ring(&mut bell, OTHER), Caller::Guest(next, OTHER));
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.withdraw(next);
+        assert!(
+            matches!(ring(&mut bell, OTHER), Caller::TurnedAway(_)),
+            "the invite is over, though one is here"
+        );
+        assert_eq!(ring(&mut bell, GUEST), Caller::Expected(DOOR));
+        bell.add(next, &host.ufrag, &host.password.0, Admits::Guests);
+        bell.withdraw(DOOR);
+        assert_eq!(ring(&mut bell, GUEST), Caller::Guest(next, GUEST), "who was here may come again");
+    }
+
+    #[test]
     fn an_altered_knock_is_a_strangers() {
         let whole = knock(&GUEST.ufrag());
         let mut doorbell = doorbell(Admits::Guests);
@@ -291,6 +376,63 @@ mod tests {
     fn let_in(doorbell: &mut Doorbell, callers: impl Iterator<Item = (Instant, IpAddr)>) -> usize {
         let knock = knock(&GUEST.ufrag());
         callers.filter(|(now, from)| doorbell.ring(*now, *from, &knock) != Caller::Stranger).count()
+    }
+
+    /// A name that a page makes of an invite with this secret, and a check by it.
+    fn knock_of_browser(secret: Secret) -> (String, Vec<u8>) {
+        let offer = crate::invite::foreign::tests::offer();
+        let host = crate::invite::knocked(&GUEST, SECRET);
+        let (name, _) = browser::tests::page(&offer, secret, &host);
+        let knock = check(&name, "Lufr", &secret.called(&name).password.0);
+        (name, knock)
+    }
+
+    #[test]
+    fn a_browser_with_the_invite_knocks_too() {
+        let (name, whole) = knock_of_browser(SECRET);
+        let bell = &mut doorbell(Admits::Guests);
+        assert_eq!(bell.ring(at(0), source(1), &whole), Caller::Stranger, "nobody said that browsers may");
+        bell.admit_browsers(DOOR, SECRET);
+        let Caller::Browser(door, guest) = bell.ring(at(0), source(1), &whole) else {
+            panic!("it is not let in");
+        };
+        assert_eq!((door, guest.name(), guest.ufrag()), (DOOR, name.as_str(), "Lufr"));
+        assert_eq!(bell.busy(DOOR, &whole), None, "it could not tell that this is from us");
+        // Every byte of name, sender and signature counts.
+        for at_byte in 20..whole.len() - 8 {
+            let mut altered = whole.clone();
+            altered[at_byte] ^= 1;
+            let caller = bell.ring(at(at_byte as u64 * 100), source(1), &altered);
+            assert_eq!(caller, Caller::Stranger, "byte {at_byte}");
+        }
+        for wrong in [
+            check(&name, "Lufr", &SECRET.host().password.0),
+            check(&name, "other", &SECRET.called(&name).password.0),
+            knock_of_browser(Secret([8; 16])).1,
+        ] {
+            assert_eq!(bell.ring(at(60_000), source(1), &wrong), Caller::Stranger);
+        }
+        // The connection that was made for it has that name for its own.
+        let own = SECRET.called(&name);
+        bell.add(DoorId(2), &own.ufrag, &own.password.0, Admits::Only("Lufr".into()));
+        assert_eq!(bell.ring(at(70_000), source(1), &whole), Caller::Expected(DoorId(2)));
+        bell.remove(DoorId(2));
+        bell.set(DOOR, Admits::Nobody(Turned::Busy));
+        assert_eq!(bell.ring(at(80_000), source(1), &whole), Caller::Stranger);
+    }
+
+    #[test]
+    fn a_flood_of_browsers_is_cut_off_as_well() {
+        let bell = &mut doorbell(Admits::Guests);
+        bell.admit_browsers(DOOR, SECRET);
+        let (_, knock) = knock_of_browser(SECRET);
+        let heard = (0..20_000_u64)
+            .filter(|n| {
+                let from = IpAddr::from([10, 0, (n / 250) as u8, *n as u8]);
+                bell.ring(at(n / 20), from, &knock) != Caller::Stranger
+            })
+            .count();
+        assert!((2_000..=3_020).contains(&heard), "{heard}");
     }
 
     #[test]

@@ -54,12 +54,6 @@ pub enum InviteError {
          comes back."
     )]
     OtherInvite,
-    /// The names of the formats, made of letters, digits and dashes only.
-    #[error(
-        "The other app sends video that Twocan cannot show ({0}). Ask the other person to switch that app to H264 \
-         or to use Twocan."
-    )]
-    VideoFormat(String),
     #[error(
         "This code does not say how to reach the other person. It was copied too early: ask for it to be copied \
          again after a few seconds."

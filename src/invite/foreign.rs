@@ -33,6 +33,7 @@ const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 /// RFC 8839, section 5.4.
 const LEAST_UFRAG: usize = 4;
 const LEAST_PASSWORD: usize = 22;
+const SETUPS: [&str; 3] = ["actpass", "active", "passive"];
 const CONGESTION: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// What a browser's description boils down to.
@@ -54,17 +55,28 @@ pub struct Browser {
     pub candidates: Vec<Candidate>,
 }
 
+impl Browser {
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// Whether either side may begin the DTLS handshake: so in an offer.
+    pub fn is_open(&self) -> bool {
+        self.setup == SETUPS[0]
+    }
+}
+
+/// What the number in the head of a code says.
+pub fn kind(number: u8) -> Option<Kind> {
+    [Kind::Invite, Kind::Reply].get(usize::from(number)).copied()
+}
+
 /// `rest` is what stands behind the head, unwhitened and checked. `None`: this cannot be one.
-pub fn decode(kind: u8, mut rest: &[u8]) -> Option<Browser> {
+pub fn decode(kind: Kind, mut rest: &[u8]) -> Option<Browser> {
     let rest = &mut rest;
-    let kind = match kind {
-        0 => Kind::Invite,
-        1 => Kind::Reply,
-        _ => return None,
-    };
     let fingerprint = *take::<32>(rest)?;
     let [setup] = *take::<1>(rest)?;
-    let setup = *["actpass", "active", "passive"].get(usize::from(setup))?;
+    let setup = *SETUPS.get(usize::from(setup))?;
     let ufrag = unpack(rest).filter(|ufrag| ufrag.len() >= LEAST_UFRAG)?;
     let password = unpack(rest).filter(|password| password.len() >= LEAST_PASSWORD)?;
     let [opus, red, h264, h264_repair, vp8, vp8_repair] = *take::<6>(rest)?;
@@ -201,9 +213,62 @@ fn extension(id: u8) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
-    use crate::invite::{Pasted, read as read_code};
+    use crate::invite::{Identity, Pasted, read as read_code, sdp};
+
+    /// A browser's code without candidates.
+    fn bytes(fingerprint: &[u8], ufrag: &str, password: &str, streams: [u32; 3]) -> Vec<u8> {
+        let pack = |text: &str| {
+            let bit = |value: usize, at: usize| (value >> (5 - at) & 1) as u8;
+            let place = |byte| ICE_CHARS.iter().position(|char| *char == byte).unwrap();
+            let bits: Vec<u8> =
+                text.bytes().flat_map(|byte| (0..6).map(move |at| bit(place(byte), at))).collect();
+            let byte = |bits: &[u8]| (0..8).fold(0, |byte, at| byte << 1 | bits.get(at).unwrap_or(&0));
+            [vec![text.len() as u8], bits.chunks(8).map(byte).collect()].concat()
+        };
+        let streams: Vec<u8> = streams.iter().flat_map(|stream| stream.to_be_bytes()).collect();
+        let types = [111, 63, 125, 107, 0, 0, 0x11];
+        [fingerprint, &[0], &pack(ufrag), &pack(password), &types, &streams].concat()
+    }
+
+    /// The offer of some browser.
+    pub fn offer() -> Description {
+        let bytes = bytes(&[9; 32], "Lufr", "0123456789abcdefghijkl+/", [1, 2, 3]);
+        expand(&decode(Kind::Invite, &bytes).unwrap())
+    }
+
+    /// An offer with our payload types, and how it stands in a code.
+    pub fn distil(offer: &Description) -> (Browser, Vec<u8>) {
+        let text = &offer.sdp.0;
+        let all = |name: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(name)).collect::<Vec<_>>();
+            lines.into_iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect::<Vec<u32>>()
+        };
+        let mut streams = all("a=ssrc:");
+        streams.dedup();
+        let attribute = |name| sdp::attribute(text, name).unwrap();
+        let bytes = bytes(
+            &sdp::fingerprint(text).unwrap(),
+            attribute("ice-ufrag"),
+            attribute("ice-pwd"),
+            streams.try_into().unwrap(),
+        );
+        (decode(Kind::Invite, &bytes).unwrap(), bytes)
+    }
+
+    /// The answer to it of whoever goes by this identity.
+    pub fn answer(offer: Browser, fingerprint: [u8; 32], identity: &Identity) -> Browser {
+        Browser {
+            kind: Kind::Reply,
+            setup: "active",
+            fingerprint,
+            ufrag: identity.ufrag.clone(),
+            password: identity.password.clone(),
+            streams: [identity.audio, identity.video, identity.retransmission],
+            ..offer
+        }
+    }
 
     /// Made by the page in Chromium.
     const GOLDEN: &str = "2can4EDoKsWiMMuu93O3ZhN08w1xAR98s83v2yq5XnCrVvdzh10wlDv0JSMzrPIDe3vnbXdryN7I8PZhucmcSDCxos1kZWTpVfQ1E6eW2r2jUkaZx4dhUojVeIqAy9GOvVPlsHKdR88E6H4kocAkv9v3YJdqRLJfQr9ib6nn5Ata9aUexxW73w";
@@ -247,21 +312,21 @@ mod tests {
         bytes.extend([111, 63, 103, 104, 96, 97, 0x33]);
         bytes.extend([1; 12]);
         bytes.extend([0, 10, 0, 0, 7, 200, 1]);
-        let whole = decode(0, &bytes).expect("it is whole");
+        let whole = decode(Kind::Invite, &bytes).expect("it is whole");
         assert!(expand(&whole).sdp.0.contains("10.0.0.7 51201 typ host"));
         for end in 0..bytes.len() {
-            let cut = decode(0, &bytes[..end]);
+            let cut = decode(Kind::Invite, &bytes[..end]);
             assert!(cut.is_none_or(|cut| cut.candidates.is_empty()), "{end}");
         }
         for at in 0..bytes.len() {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut bad = bytes.clone();
                 bad[at] = value;
-                if let Some(browser) = decode(1, &bad) {
+                if let Some(browser) = decode(Kind::Reply, &bad) {
                     let _ = expand(&browser);
                 }
             }
         }
-        assert_eq!(decode(2, &bytes), None);
+        assert_eq!((kind(0), kind(1), kind(2)), (Some(Kind::Invite), Some(Kind::Reply), None));
     }
 }

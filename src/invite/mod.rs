@@ -16,6 +16,7 @@
 //! it is limited in size before anything else happens and never makes a function here panic.
 #![deny(clippy::disallowed_methods)]
 
+mod browser;
 mod candidate;
 mod compact;
 mod doorbell;
@@ -27,7 +28,10 @@ mod secret;
 pub mod stun;
 mod template;
 mod text;
+mod vp8;
 
+#[cfg(test)]
+pub use browser::tests as tests_of_browsers;
 #[cfg(test)]
 mod compact_tests;
 #[cfg(test)]
@@ -35,12 +39,14 @@ mod sealed_tests;
 #[cfg(test)]
 mod tests;
 
+pub use browser::BrowserGuest;
 pub use candidate::{Candidate, CandidateKind, Protocol};
 pub use doorbell::{Admits, Caller, DoorId, Doorbell};
 pub use error::InviteError;
 pub use sealed::{SALT, Sealed, is_sealed, passphrase, seal, unseal};
 pub use secret::{Guest, Identity, Secret};
 pub use template::{Maker, canonical, knocked, mark, secret};
+pub use vp8::PAYLOAD_TYPES as VP8_PAYLOAD_TYPES;
 
 use crate::units::Redacted;
 use base64::Engine as _;

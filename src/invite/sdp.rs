@@ -1,12 +1,8 @@
-//! What a session description says about itself, as far as a person has to be told: kind, identity, candidates, and
-//! whether the two programs have a format in common. The full reading is the network layer's.
+//! What a session description says about itself, as far as a person has to be told: kind, identity, candidates. The full
+//! reading is the network layer's, which also agrees on a video format.
 
 use super::candidate::Candidate;
 use super::{InviteError, Kind};
-
-/// Names of video formats that an error lists.
-const MAX_FORMATS: usize = 4;
-const MAX_FORMAT_NAME: usize = 16;
 
 /// The description with every line ended by CR LF, and nothing else in it.
 pub fn normalised(sdp: &str) -> Result<String, InviteError> {
@@ -56,9 +52,6 @@ pub fn check(sdp: &str, kind: Option<Kind>) -> Result<Kind, InviteError> {
             return Err(InviteError::NotWebRtc("the a=setup line that tells an invite from a reply"));
         }
     };
-    if let Some(formats) = foreign_video(sdp) {
-        return Err(InviteError::VideoFormat(formats));
-    }
     // Who trickles sends the candidates after the description; they are pasted one by one then.
     let is_trickled = sdp.lines().any(|line| line.starts_with("a=ice-options:") && line.contains("trickle"));
     let is_complete = sdp.lines().any(|line| line == "a=end-of-candidates");
@@ -110,35 +103,6 @@ fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
 pub fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
     let value = |line: &'a str| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':').map(str::trim);
     sdp.lines().find_map(value).filter(|value| !value.is_empty())
-}
-
-/// The formats of a video section that is in use but has no H264; `None` if all is well.
-fn foreign_video(sdp: &str) -> Option<String> {
-    let mut formats: Vec<&str> = Vec::new();
-    let (mut in_video, mut has_video, mut has_h264) = (false, false, false);
-    for line in sdp.lines() {
-        if let Some(media) = line.strip_prefix("m=") {
-            in_video = media.starts_with("video ");
-            // Port 0: the section is rejected, unless it only lives in the bundle.
-            has_video |= in_video && media.split(' ').nth(1) != Some("0");
-        } else if in_video && line == "a=bundle-only" {
-            has_video = true;
-        } else if in_video && let Some(map) = line.strip_prefix("a=rtpmap:") {
-            let name = map.split(' ').nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
-            let is_repair =
-                ["rtx", "red", "ulpfec", "flexfec-03"].iter().any(|n| name.eq_ignore_ascii_case(n));
-            has_h264 |= name.eq_ignore_ascii_case("H264");
-            let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            if is_name && !is_repair && formats.len() < MAX_FORMATS {
-                let name = &name[..name.len().min(MAX_FORMAT_NAME)];
-                if !formats.contains(&name) {
-                    formats.push(name);
-                }
-            }
-        }
-    }
-    let names = if formats.is_empty() { "unknown format".to_owned() } else { formats.join(", ") };
-    (has_video && !has_h264).then_some(names)
 }
 
 #[cfg(test)]

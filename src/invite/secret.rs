@@ -6,6 +6,7 @@
 //!   host    user name, password, SSRCs = HKDF(secret)
 //!   guest   user name                  = "g" base64(1 | fingerprint | nonce)
 //!           password, SSRCs            = HKDF(secret, salt: 1 | fingerprint | nonce)
+//!   host for a browser: see `browser`
 //! ```
 //!
 //! The guest's user name stands in each of its connectivity checks (RFC 8445, section 7.2.2). So whoever made the
@@ -40,6 +41,23 @@ impl Secret {
         let streams = self.derive::<16>(&salt, b"twocan 1 guest streams");
         Identity::new(guest.ufrag(), &password, &streams)
     }
+
+    /// What whoever made the invite goes by for the browser that calls it so ([`browser`](super::browser)).
+    pub fn called(&self, name: &str) -> Identity {
+        let password = self.derive::<18>(name.as_bytes(), Self::CALLED);
+        let streams = self.derive::<16>(name.as_bytes(), b"twocan 1 browser streams");
+        Identity::new(name.to_owned(), &password, &streams)
+    }
+
+    /// The password of [`Self::called`], without taking any memory.
+    pub(super) fn password_of(&self, name: &str) -> [u8; 24] {
+        let mut password = [0; 24];
+        let bytes = self.derive::<18>(name.as_bytes(), Self::CALLED);
+        STANDARD.encode_slice(bytes, &mut password).expect("18 bytes have 24 digits");
+        password
+    }
+
+    const CALLED: &[u8] = b"twocan 1 browser password";
 
     fn derive<const N: usize>(&self, salt: &[u8], info: &[u8]) -> [u8; N] {
         let mut bytes = [0; N];

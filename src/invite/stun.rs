@@ -23,7 +23,11 @@ const FINGERPRINT_MIX: u32 = 0x5354_554e;
 
 /// The key of a short-term credential, section 9.1.1.
 pub fn key(password: &str) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes())
+    key_of(password.as_bytes())
+}
+
+pub fn key_of(password: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password)
 }
 
 /// Why somebody with a valid invite is not let in. The codes follow SIP's (RFC 3261, section 21).

@@ -4,12 +4,14 @@
 //! layer prints; `net/tests.rs` holds the two together. A description that says anything else, such as the
 //! answer to a browser, has no compact form.
 //!
+//! The full form of an invite may name VP8 as well (`vp8`): its compact form is the same without.
+//!
 //! A reply is *sealed* for everyone but its guest and whoever made the invite: what follows from the invite's secret
 //! is not in its code. The description that is read from it lacks those lines until [`open`] puts them in.
 
 use super::candidate::{Candidate, CandidateKind, Protocol};
 use super::secret::{Guest, Identity, Secret};
-use super::{Description, Kind, sdp};
+use super::{Description, Kind, sdp, vp8};
 use crate::units::Redacted;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -125,7 +127,10 @@ pub fn distil(description: &Description) -> Option<Essence> {
     let essence = essence(description)?;
     let expanded = expand(&essence);
     let same = match description.kind {
-        Kind::Invite => expanded == *description,
+        Kind::Invite => {
+            expanded == *description
+                || description.sdp.0.contains("VP8") && vp8::add(&expanded.sdp.0) == description.sdp.0
+        }
         Kind::Reply => expanded.sdp.0 == seal(&description.sdp.0),
     };
     same.then_some(essence)
@@ -142,8 +147,12 @@ pub fn canonical(description: Description, invite: Option<Secret>) -> Descriptio
         }
         expand(&essence)
     });
+    let says_the_same = |same: &str| same.lines().filter(plain).eq(description.sdp.0.lines().filter(plain));
     match expanded {
-        Some(same) if same.sdp.0.lines().filter(plain).eq(description.sdp.0.lines().filter(plain)) => same,
+        Some(same) if says_the_same(&same.sdp.0) => same,
+        Some(same) if says_the_same(&vp8::add(&same.sdp.0)) => {
+            Description { sdp: Redacted(vp8::add(&same.sdp.0)), ..same }
+        }
         _ => description,
     }
 }

@@ -20,7 +20,7 @@ use webrtc::peer_connection::{
 const CHECKS: u16 = u16::MAX - 1;
 /// Checks are the sign of life of a silent call, so they are frequent.
 const KEEPALIVE: Duration = Duration::from_millis(500);
-/// Only counts on a relayed path: the others are watched more closely (see `watch`).
+/// Only counts in a call that may use nothing but relays: the others are watched more closely (see `watch`).
 const DISCONNECTED_AFTER: Duration = Duration::from_millis(2500);
 /// A direct path is preferred if it comes up within these.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(100);

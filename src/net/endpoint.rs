@@ -9,18 +9,24 @@
 //!     all the rest > the line that last sent to where it comes from
 //! ```
 //!
+//! Where UDP does not get through, the same addresses and numbers are tried over TCP ([`stream`]).
+//!
 //! A *line* is one connection's share of the port. What belongs to no line is forgotten where it is read: a
 //! connection never sees it, and no memory is taken. webrtc binds a socket of its own for each address besides
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
 
+pub(super) mod stream;
+
+use super::sockets::send_now;
 use super::{NetEvent, keys};
-use crate::invite::{Admits, Caller, DoorId, Doorbell, stun};
+use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use stream::Streams;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
@@ -39,6 +45,11 @@ const BUFFER: usize = 64 * 1024;
 /// batches: the price of a flood is in waking up. What comes in meanwhile waits in the system's buffer.
 const FLOOD: usize = 64;
 const REST: Duration = Duration::from_millis(3);
+/// While a code is out and nobody has come yet, it rests longer and reads no more than this at once: about what the
+/// system's buffer holds. The rest of the flood is thrown away by the system, at no cost of ours. A third of all
+/// knocks is heard still, and a guest knocks every 50 ms at first.
+const LONG_REST: Duration = Duration::from_millis(40);
+const BATCHES: usize = 8;
 /// A socket that cannot be read, since its address is away, is tried again after this.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -51,6 +62,10 @@ pub struct Endpoint(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// Counts the changes that make what a line remembers of [`LineHandle::sends_to`] void.
+    epoch: AtomicU64,
+    /// Whether there has ever been a stream: most calls need not look for one.
+    has_streams: AtomicBool,
 }
 
 struct State {
@@ -61,6 +76,7 @@ struct State {
     remotes: HashMap<(PortId, SocketAddr), DoorId>,
     asked: Asked,
     doorbell: Doorbell,
+    streams: Streams,
     next: u64,
 }
 
@@ -68,11 +84,14 @@ struct Port {
     local: SocketAddr,
     io: Arc<dyn AsyncUdpSocket>,
     reader: JoinHandle<()>,
+    /// Takes streams; another program may have the number for TCP.
+    listener: Option<JoinHandle<()>>,
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
         self.reader.abort();
+        self.listener.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -90,7 +109,8 @@ struct Line {
 
 /// The newest check of the guest that came first, handed on when it is let in.
 struct Knock {
-    ufrag: String,
+    /// The guest's user name, or what a browser calls us.
+    name: String,
     port: PortId,
     datagram: Datagram,
 }
@@ -139,9 +159,11 @@ impl Default for Endpoint {
             remotes: HashMap::new(),
             asked: Asked::default(),
             doorbell: Doorbell::new(u64::from_ne_bytes(keys::random())),
+            streams: Streams::default(),
             next: 0,
         };
-        Self(Arc::new(Shared { state: Mutex::new(state) }))
+        let (epoch, has_streams) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shared { state: Mutex::new(state), epoch, has_streams }))
     }
 }
 
@@ -206,7 +228,7 @@ impl Endpoint {
             keeper: None,
         };
         state.lines.insert(id, line);
-        LineHandle { endpoint: self.clone(), id, has_invite }
+        LineHandle { endpoint: self.clone(), id, has_invite, taken: OnceLock::new() }
     }
 }
 
@@ -220,8 +242,13 @@ impl State {
         if self.number == 0 {
             self.number = local.port();
         }
-        let reader = tokio::spawn(read(Arc::downgrade(shared), self.ports.len(), io.clone()));
-        self.ports.push(Port { local, io, reader });
+        let id = self.ports.len();
+        let reader = tokio::spawn(read(Arc::downgrade(shared), id, io.clone()));
+        let listener = std::net::TcpListener::bind(local).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(tokio::spawn(stream::listen(Arc::downgrade(shared), id, listener)))
+        });
+        self.ports.push(Port { local, io, reader, listener: listener.ok() });
         Ok(())
     }
 
@@ -257,7 +284,12 @@ impl State {
             return match self.doorbell.ring(now, from.ip(), datagram) {
                 Caller::Expected(id) => Some(id),
                 Caller::Guest(id, guest) => {
-                    self.knock(port, from, id, &guest, datagram);
+                    self.knock(port, from, id, guest.ufrag(), NetEvent::Knock(guest), datagram);
+                    None
+                }
+                Caller::Browser(id, guest) => {
+                    let name = guest.name().to_owned();
+                    self.knock(port, from, id, name, NetEvent::BrowserKnock(guest), datagram);
                     None
                 }
                 Caller::TurnedAway(answer) => {
@@ -292,13 +324,13 @@ impl State {
         port: PortId,
         from: SocketAddr,
         id: DoorId,
-        guest: &crate::invite::Guest,
+        name: String,
+        word: NetEvent,
         bytes: &[u8],
     ) {
         let Some(line) = self.lines.get_mut(&id) else { return };
-        let ufrag = guest.ufrag();
         let is_first = match &line.knock {
-            Some(knock) if knock.ufrag != ufrag => {
+            Some(knock) if knock.name != name => {
                 if let Some(answer) = self.doorbell.busy(id, bytes) {
                     self.send(port, from, &answer);
                 }
@@ -307,14 +339,11 @@ impl State {
             knock => knock.is_none(),
         };
         // Without room for the word of it the guest has not come yet; it rings again.
-        if is_first && line.events.try_send(NetEvent::Knock(*guest)).is_err() {
+        if is_first && line.events.try_send(word).is_err() {
             return;
         }
-        line.knock = Some(Knock {
-            ufrag,
-            port,
-            datagram: Datagram { from, bytes: bytes.into(), stride: bytes.len() },
-        });
+        line.knock =
+            Some(Knock { name, port, datagram: Datagram { from, bytes: bytes.into(), stride: bytes.len() } });
     }
 
     fn deliver(&mut self, id: DoorId, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) {
@@ -326,10 +355,18 @@ impl State {
     }
 
     fn send(&self, port: PortId, destination: SocketAddr, contents: &[u8]) {
+        if self.streams.send(port, destination, contents) {
+            return;
+        }
         if let Some(port) = self.ports.get(port) {
             let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
-            let _ = port.io.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+            let _ = send_now(&*port.io, &transmit);
         }
+    }
+
+    /// Whether there is no connection whose other side is known: nothing that comes in is urgent.
+    fn expects_nobody(&self) -> bool {
+        self.lines.values().all(|line| line.their_key.is_none())
     }
 
     fn forget(&mut self, id: DoorId) {
@@ -337,6 +374,7 @@ impl State {
             for remote in line.remotes {
                 if self.remotes.get(&remote) == Some(&id) {
                     self.remotes.remove(&remote);
+                    self.streams.end(&remote);
                 }
             }
         }
@@ -347,7 +385,7 @@ impl State {
 async fn read(shared: Weak<Shared>, port: PortId, io: Arc<dyn AsyncUdpSocket>) {
     // Pages that nothing is written to take no memory.
     let mut buffers = vec![vec![0; BUFFER]; BATCH];
-    let mut strangers = 0;
+    let (mut strangers, mut batches) = (0, 0);
     loop {
         let mut metas = [RecvMeta::default(); BATCH];
         let received = std::future::poll_fn(|context| {
@@ -359,16 +397,25 @@ async fn read(shared: Weak<Shared>, port: PortId, io: Arc<dyn AsyncUdpSocket>) {
         match received {
             Ok(count) => {
                 let now = Instant::now();
-                {
+                let expects_nobody = {
                     let mut state = shared.state();
                     for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
                         let bytes = &buffer[..meta.len.min(BUFFER)];
                         let of_use = state.sort(now, port, meta.addr, meta.stride, bytes);
                         strangers = if of_use { 0 } else { strangers + 1 };
                     }
-                }
-                if strangers >= FLOOD && count < BATCH {
-                    tokio::time::sleep(REST).await;
+                    state.expects_nobody()
+                };
+                batches += 1;
+                let is_empty = count < BATCH;
+                let rest = match expects_nobody {
+                    _ if strangers < FLOOD => None,
+                    true => (is_empty || batches >= BATCHES).then_some(LONG_REST),
+                    false => is_empty.then_some(REST),
+                };
+                if let Some(rest) = rest {
+                    batches = 0;
+                    tokio::time::sleep(rest).await;
                 }
             }
             Err(error) if super::sockets::is_passing(&error) => {}
@@ -382,11 +429,14 @@ pub(super) struct LineHandle {
     endpoint: Endpoint,
     id: DoorId,
     has_invite: bool,
+    /// The door of the invite through which the other side came, if that was made with another line.
+    taken: OnceLock<DoorId>,
 }
 
 impl Drop for LineHandle {
     fn drop(&mut self) {
         self.endpoint.0.state().forget(self.id);
+        self.endpoint.0.epoch.fetch_add(1, Ordering::Relaxed);
         self.shut();
     }
 }
@@ -405,11 +455,19 @@ impl LineHandle {
     /// Nobody is let in from now on. Whoever comes with an invite that is over should hear so, and not wait.
     pub fn shut(&self) {
         let mut state = self.endpoint.0.state();
+        if let Some(taken) = self.taken.get() {
+            state.doorbell.set(*taken, Admits::Nobody(stun::Turned::Withdrawn));
+        }
         if self.has_invite {
-            state.doorbell.set(self.id, Admits::Nobody(stun::Turned::Withdrawn));
+            state.doorbell.withdraw(self.id);
         } else {
             state.doorbell.remove(self.id);
         }
+    }
+
+    /// Whether the invite of this line is for many guests: one who comes late is not told so, and tries again.
+    pub fn admit_many(&self, many: bool) {
+        self.endpoint.0.state().doorbell.set_many(self.id, many);
     }
 
     /// What comes in on this socket of the port goes there.
@@ -420,17 +478,40 @@ impl LineHandle {
         }
     }
 
+    /// Browsers may knock too.
+    pub fn admit_browsers(&self, secret: Secret) {
+        self.endpoint.0.state().doorbell.admit_browsers(self.id, secret);
+    }
+
+    /// The door of the invite that goes by this is no longer that of the line it was made with: the guest of this name,
+    /// who knocked there, is at this one. Others hear so; unless the invite is for many, or out again for the next.
+    pub fn take_door(&self, guest: &str, ufrag: &str, password: &str) {
+        let mut state = self.endpoint.0.state();
+        let line = state.doorbell.of_one(ufrag).and_then(|id| state.lines.get(&id));
+        if line.and_then(|line| line.knock.as_ref()).is_none_or(|knock| knock.name != guest) {
+            return;
+        }
+        state.next += 1;
+        let id = *self.taken.get_or_init(|| DoorId(state.next));
+        state.doorbell.add(id, ufrag, password, Admits::Nobody(stun::Turned::Busy));
+    }
+
     /// The other side is known: only it is let in from now on, and what it knocked with is handed on.
     pub fn expect(&self, ufrag: &str, password: &str) {
         let mut state = self.endpoint.0.state();
         state.doorbell.set(self.id, Admits::Only(ufrag.to_owned()));
         let Some(line) = state.lines.get_mut(&self.id) else { return };
         line.their_key = Some(stun::key(password));
-        if let Some(Knock { port, datagram, .. }) = line.knock.take().filter(|knock| knock.ufrag == ufrag)
+        if let Some(Knock { port, datagram, .. }) = line.knock.take().filter(|knock| knock.name == ufrag)
             && let Some((_, inbox)) = line.inboxes.iter().find(|(at, _)| *at == port)
         {
             let _ = inbox.try_send(datagram);
         }
+    }
+
+    /// As long as this is the same, [`Self::sends_to`] need not be told again.
+    pub fn epoch(&self) -> u64 {
+        self.endpoint.0.epoch.load(Ordering::Relaxed)
     }
 
     /// This line sends there: what comes back is its own.
@@ -440,6 +521,9 @@ impl LineHandle {
         if before == Some(self.id) {
             return;
         }
+        if before.is_some() {
+            self.endpoint.0.epoch.fetch_add(1, Ordering::Relaxed);
+        }
         let Some(line) = state.lines.get_mut(&self.id) else { return };
         line.remotes.push_back((port, remote));
         if line.remotes.len() > MAX_REMOTES
@@ -448,6 +532,18 @@ impl LineHandle {
         {
             state.remotes.remove(&oldest);
         }
+    }
+
+    /// Sends over TCP if there is a stream; gives whether nothing need go over UDP.
+    pub fn by_stream(&self, port: PortId, transmit: &Transmit<'_>) -> bool {
+        if !self.endpoint.0.has_streams.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.endpoint.0.state();
+        let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let datagrams = transmit.contents.chunks(segment);
+        // Each is handed over; whether the stream is proven is the same for all.
+        datagrams.fold(false, |_, datagram| state.streams.send(port, transmit.destination, datagram))
     }
 
     /// The answer to this request is its own.

@@ -4,7 +4,7 @@
 //! an invite keeps them: the next connection by the same invite is made with the same.
 
 use super::NetError;
-use crate::invite::{self, Guest, Identity, Maker, Secret};
+use crate::invite::{self, BrowserGuest, Guest, Identity, Maker, Secret};
 use ring::rand::{SecureRandom, SystemRandom};
 use rtc::crypto::SignatureScheme;
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
@@ -16,6 +16,8 @@ pub struct Keys {
     /// The line of the description that says what the identity follows from; `None` if from nothing the other side
     /// knows.
     pub(super) mark: Option<String>,
+    /// Of our own invite.
+    pub(super) secret: Option<Secret>,
 }
 
 impl Keys {
@@ -23,7 +25,7 @@ impl Keys {
     pub fn host() -> Result<Self, NetError> {
         let secret = Secret(random());
         let mark = Some(invite::mark(&Maker::Host(secret)));
-        Ok(Self { certificate: certificate()?.0, identity: secret.host(), mark })
+        Ok(Self { certificate: certificate()?.0, identity: secret.host(), mark, secret: Some(secret) })
     }
 
     /// Whether both ends go by the secret of one invite: the other end is a program like this one.
@@ -35,11 +37,18 @@ impl Keys {
     pub fn guest(secret: Option<Secret>) -> Result<Self, NetError> {
         let (certificate, fingerprint) = certificate()?;
         let Some(secret) = secret else {
-            return Ok(Self { certificate, identity: Secret(random()).host(), mark: None });
+            return Ok(Self { certificate, identity: Secret(random()).host(), mark: None, secret: None });
         };
         let guest = Guest { fingerprint, nonce: random() };
         let mark = invite::mark(&Maker::Guest { nonce: guest.nonce, secret: None });
-        Ok(Self { certificate, identity: secret.guest(&guest), mark: Some(mark) })
+        Ok(Self { certificate, identity: secret.guest(&guest), mark: Some(mark), secret: None })
+    }
+
+    /// For the connection with a browser that has knocked at the invite these are of.
+    pub(super) fn for_browser(&self, guest: &BrowserGuest) -> Result<Self, NetError> {
+        let secret = self.secret.ok_or_else(|| NetError::Internal("the invite has no secret".into()))?;
+        let (certificate, identity) = (self.certificate.clone(), secret.called(guest.name()));
+        Ok(Self { certificate, identity, mark: None, secret: None })
     }
 }
 

@@ -5,13 +5,13 @@
 //! server keeps to its own, since an allocation belongs to a port and two connections may have one each.
 
 use super::endpoint::{Datagram, LineHandle, PortId};
-use super::sockets::hand_over;
+use super::sockets::{hand_over, send_now};
 use crate::invite::stun;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
@@ -29,8 +29,15 @@ pub(super) struct LineSocket {
     shared: Arc<dyn AsyncUdpSocket>,
     own: Arc<dyn AsyncUdpSocket>,
     inbox: Mutex<mpsc::Receiver<Datagram>>,
-    known: Mutex<VecDeque<SocketAddr>>,
+    known: Mutex<Known>,
     relays: Arc<[SocketAddr]>,
+}
+
+/// Destinations that the endpoint was told of, and at which [`epoch`](LineHandle::epoch).
+#[derive(Debug, Default)]
+struct Known {
+    epoch: u64,
+    told: VecDeque<SocketAddr>,
 }
 
 impl std::fmt::Debug for Datagram {
@@ -58,11 +65,15 @@ impl LineSocket {
     /// Tells the endpoint what has to come back here.
     fn note(&self, to: SocketAddr, contents: &[u8]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&to) {
-            if known.len() == KNOWN {
-                known.pop_front();
+        let epoch = self.line.epoch();
+        if known.epoch != epoch {
+            *known = Known { epoch, told: VecDeque::new() };
+        }
+        if !known.told.contains(&to) {
+            if known.told.len() == KNOWN {
+                known.told.pop_front();
             }
-            known.push_back(to);
+            known.told.push_back(to);
             drop(known);
             self.line.sends_to(self.port, to);
         }
@@ -88,6 +99,10 @@ impl AsyncUdpSocket for LineSocket {
             return Poll::Ready(Ok(hand_over(from, &bytes, stride, buffer, first)));
         }
         drop(inbox);
+        if self.relays.is_empty() {
+            // Nothing that comes in there can be for us: the system may throw it away.
+            return Poll::Pending;
+        }
         self.own.poll_recv(context, buffers, meta)
     }
 
@@ -96,8 +111,11 @@ impl AsyncUdpSocket for LineSocket {
             return self.own.poll_send(context, transmit);
         }
         self.note(transmit.destination, transmit.contents);
+        if self.line.by_stream(self.port, transmit) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         // Only one task at a time could be woken when there is room again: others would wait for ever.
-        match self.shared.poll_send(&mut Context::from_waker(Waker::noop()), transmit) {
+        match send_now(&*self.shared, transmit) {
             Poll::Pending => Poll::Ready(Ok(transmit.contents.len())),
             sent => sent,
         }

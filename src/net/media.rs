@@ -1,11 +1,14 @@
-//! What is offered and taken: Opus (alone, and with copies of earlier packets: RED) and H.264 with their feedback, and the
-//! two tracks we send.
+//! What is offered and taken: Opus (alone, and with copies of earlier packets: RED), H.264 and VP8 with their feedback,
+//! and the two tracks we send.
 
 use super::NetError;
 use super::intercept::TRANSPORT_CC;
+use crate::codec;
+use crate::invite::VP8_PAYLOAD_TYPES;
+use crate::units::VideoCodec;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
+    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
 };
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
@@ -19,7 +22,7 @@ pub(super) const AUDIO_CLOCK: u32 = 48_000;
 /// Payload types of our offers; an answer takes the numbers of the offer it answers.
 const OPUS: u8 = 111;
 const RED: u8 = 63;
-const H264: u8 = 125;
+pub(super) const H264: u8 = 125;
 const RTX: u8 = 107;
 /// Sound that carries its packets before it once more (RFC 2198).
 pub(super) const MIME_TYPE_RED: &str = "audio/red";
@@ -55,23 +58,43 @@ fn h264() -> RTCRtpCodec {
     }
 }
 
-pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
-    let internal = |error: rtc::shared::error::Error| NetError::Internal(error.to_string());
-    let mut engine = MediaEngine::default();
-    let rtx = RTCRtpCodec {
+fn vp8() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_VP8.into(),
+        clock_rate: VIDEO_CLOCK,
+        channels: 0,
+        sdp_fmtp_line: String::new(),
+        rtcp_feedback: vec![],
+    }
+}
+
+/// Retransmissions of another payload type.
+fn rtx(of: u8) -> RTCRtpCodec {
+    RTCRtpCodec {
         mime_type: MIME_TYPE_RTX.into(),
         clock_rate: VIDEO_CLOCK,
         channels: 0,
-        sdp_fmtp_line: format!("apt={H264}"),
+        sdp_fmtp_line: format!("apt={of}"),
         rtcp_feedback: vec![],
-    };
-    for (rtp_codec, payload_type, kind) in [
+    }
+}
+
+pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
+    let internal = |error: rtc::shared::error::Error| NetError::Internal(error.to_string());
+    let mut engine = MediaEngine::default();
+    let mut codecs = vec![
         // Opus first: a browser that sees the copies first would always send them.
         (opus(), OPUS, RtpCodecKind::Audio),
         (red(), RED, RtpCodecKind::Audio),
         (h264(), H264, RtpCodecKind::Video),
-        (rtx, RTX, RtpCodecKind::Video),
-    ] {
+        (rtx(H264), RTX, RtpCodecKind::Video),
+    ];
+    if codec::video_codecs().contains(&VideoCodec::Vp8) {
+        let (payload_type, repair) = VP8_PAYLOAD_TYPES;
+        codecs.push((vp8(), payload_type, RtpCodecKind::Video));
+        codecs.push((rtx(payload_type), repair, RtpCodecKind::Video));
+    }
+    for (rtp_codec, payload_type, kind) in codecs {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).map_err(internal)?;
     }
@@ -97,6 +120,14 @@ pub(super) fn sound(codecs: &[RTCRtpCodecParameters]) -> (Option<u8>, Option<u8>
         codec.rtp_codec.sdp_fmtp_line.split('/').all(|inner| inner.trim().parse().ok() == opus)
     };
     (opus, find(MIME_TYPE_RED).filter(of_opus).map(|codec| codec.payload_type))
+}
+
+/// The negotiated payload type of pictures.
+pub(super) fn pictures(codecs: &[RTCRtpCodecParameters], agreed: VideoCodec) -> Option<u8> {
+    let is = |mime_type: &str| {
+        mime_type.strip_prefix("video/").is_some_and(|name| name.eq_ignore_ascii_case(agreed.name()))
+    };
+    codecs.iter().find(|codec| is(&codec.rtp_codec.mime_type)).map(|codec| codec.payload_type)
 }
 
 /// The track of one kind, which stays bound to its sender for the life of the connection: webrtc never binds a
@@ -133,8 +164,12 @@ pub(super) fn audio_track(ssrc: u32) -> Arc<TrackLocalStaticRTP> {
     track("twocan", "audio", RtpCodecKind::Audio, opus(), ssrc, None)
 }
 
-pub(super) fn video_track(ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
-    track("twocan", "video", RtpCodecKind::Video, h264(), ssrc, Some(retransmission))
+pub(super) fn video_track(codec: VideoCodec, ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
+    let codec = match codec {
+        VideoCodec::H264 => h264(),
+        VideoCodec::Vp8 => vp8(),
+    };
+    track("twocan", "video", RtpCodecKind::Video, codec, ssrc, Some(retransmission))
 }
 
 #[cfg(test)]

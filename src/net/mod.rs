@@ -19,6 +19,7 @@ mod control;
 mod endpoint;
 #[cfg(test)]
 mod forward_tests;
+mod http;
 mod intercept;
 mod interfaces;
 mod keeper;
@@ -31,6 +32,7 @@ pub mod nat;
 pub mod nearby;
 mod page;
 mod peer;
+mod pictures;
 pub mod relay;
 mod roam;
 mod runtime;
@@ -46,19 +48,24 @@ mod tap;
 mod tests;
 mod turn_stream;
 mod watch;
+mod web;
+mod websocket;
 
 pub use endpoint::Endpoint;
+pub use http::ask;
 pub use keeper::Reach;
 pub use keys::Keys;
 pub use mapping::PortMapping;
 pub use page::{PageEvent, PageServer};
-pub use peer::Peer;
+pub use peer::{EarlyOffer, Peer, Rest, Trickle, Way};
 pub use server::{ServerUrl, Transport};
 pub use sfu::{Sfu, SfuEvent};
 pub use streams::{RelayInlet, Relayed};
+pub use web::WebError;
+pub use websocket::{SocketEvent, WebSocket};
 
 use crate::invite::stun::Turned;
-use crate::invite::{Description, Guest};
+use crate::invite::{BrowserGuest, Description, Guest};
 use crate::ports::SenderReport;
 use crate::room::diagnosis::Ways;
 use crate::settings::IceServer;
@@ -151,6 +158,8 @@ pub enum NetEvent {
     LayerKeyframeWanted(u8),
     /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
     Knock(Guest),
+    /// The same of somebody with a browser, who needs a connection of their own ([`Peer::welcome`]).
+    BrowserKnock(Box<BrowserGuest>),
     /// Whoever made the invite does not let us in.
     TurnedAway(Turned),
     /// While a code is out: whether it leads here.

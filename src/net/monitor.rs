@@ -56,7 +56,7 @@ pub(super) struct Monitor {
 /// What is known of the path.
 struct Life {
     webrtc: Link,
-    /// Whether nothing comes in on the way in use; `None` if webrtc alone knows, as with a relay.
+    /// Whether nothing comes in on the way in use; `None` if webrtc alone knows: with relays only.
     silent: Option<bool>,
     interrupted: Option<Instant>,
 }

@@ -1,24 +1,30 @@
 //! One peer connection: made, answered, accepted, closed. The engine's task calls it; what comes of it is a
 //! [`NetEvent`].
 
+mod browser;
 mod forward;
 mod pair;
+mod server;
+
+pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
+use super::endpoint::stream;
 use super::keys::Keys;
 use super::mapping::Lease;
 use super::monitor::{MediaClock, Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
-use super::{address, backoff, control, intercept, keeper, media, sdp, send, watch};
+use super::{address, backoff, control, intercept, keeper, media, pictures, sdp, send, watch};
+use crate::codec;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
-use crate::ports::{Inlet, Outlet};
+use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
-use crate::units::{MediaKind, Redacted};
+use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
+use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +53,8 @@ pub struct Peer {
     monitor: Arc<Monitor>,
     senders: [(MediaKind, Arc<dyn RtpSender>); 2],
     outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
+    /// The codec of pictures in both directions.
+    agreed: AgreedVideo,
     control: mpsc::Sender<String>,
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -85,7 +93,9 @@ impl Peer {
     ) -> Result<(Self, Description), NetError> {
         // Nobody can knock at a relay: it passes on only what comes from where we sent to.
         let admits = if config.relay_only { Admits::Only(String::new()) } else { Admits::Guests };
-        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, Shape::Call).await?;
+        keys.secret.into_iter().for_each(|secret| peer.runtime.line.admit_browsers(secret));
+        pictures::offer_all(&*peer.connection, &peer.senders[1].1).await;
         let offer = peer.connection.create_offer(None).await.map_err(internal)?;
         let sdp = peer.gather(offer, gathered, &config, &keys).await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Invite, sdp: Redacted(sdp) }, None)))
@@ -98,28 +108,39 @@ impl Peer {
         invite: &Description,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Description), NetError> {
-        let remote = remote_description(invite, Kind::Invite)?;
+        let (remote, codec) = remote_description(invite, Kind::Invite)?;
         let secret = invite::secret(invite);
         let keys = Keys::guest(secret)?;
         let checks = if keys.are_of_an_invite() { backoff::FIRST } else { ANSWER_CHECKS };
         let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
         let admits = Admits::Only(ufrag.into());
-        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits).await?;
+        let (peer, gathered) = Self::new(&config, events, checks, &keys, admits, Shape::Call).await?;
         // The checks begin before the answer is complete.
         peer.runtime.line.expect(ufrag, password);
-        let remote = remote.clone();
+        peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
-        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        let mut sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        if codec.is_none() {
+            sdp = pictures::refuse(&sdp);
+        }
         peer.negotiated().await?;
         Ok((peer, invite::canonical(Description { kind: Kind::Reply, sdp: Redacted(sdp) }, secret)))
     }
 
     /// Takes the other side's answer to our offer.
     pub async fn accept(&self, reply: &Description) -> Result<(), NetError> {
-        let remote = remote_description(reply, Kind::Reply)?;
+        let (remote, codec) = remote_description(reply, Kind::Reply)?;
+        self.prepare(codec).await?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.negotiated().await
+    }
+
+    /// Pictures will be of this codec, before webrtc reads the other side's description.
+    async fn prepare(&self, codec: Option<VideoCodec>) -> Result<(), NetError> {
+        self.agreed.set(codec);
+        let (ssrc, retransmission) = (self.keys.identity.video, self.keys.identity.retransmission);
+        pictures::prepare(&self.senders[1].1, codec, ssrc, retransmission).await.map_err(internal)
     }
 
     /// What it goes by: an invite can be offered again with the same.
@@ -148,8 +169,8 @@ impl Peer {
     }
 
     async fn add_line(&self, candidate: String) -> Result<(), NetError> {
-        if let Some((address, _)) = sdp::candidate_address(&candidate) {
-            self.runtime.sockets.with_roam(|roam| roam.add_remote(address));
+        if let Some((address, kind)) = sdp::candidate_address(&candidate) {
+            self.runtime.sockets.with_roam(|roam| roam.add_remote(address, sdp::is_relayed(kind)));
         }
         let candidate = RTCIceCandidateInit { candidate, sdp_mline_index: Some(0), ..Default::default() };
         self.connection.add_ice_candidate(candidate).await.map_err(|_| NetError::Candidate)?;
@@ -175,7 +196,8 @@ impl Peer {
 
     /// Where the encoders write. Until the connection is up, what they write is dropped.
     pub fn outlet(&self) -> Outlet {
-        Outlet { video: self.outlet.0.clone(), audio: self.outlet.1.clone() }
+        let (video, audio) = self.outlet.clone();
+        Outlet { video, audio, agreed: self.agreed.clone() }
     }
 
     /// Received packets go here from now on.
@@ -207,6 +229,11 @@ impl Peer {
         self.runtime.line.shut();
     }
 
+    /// Whether the invite of this connection is for many guests; each gets a connection of its own.
+    pub fn admit_many(&self, many: bool) {
+        self.runtime.line.admit_many(many);
+    }
+
     /// Sends what is left on the control channel, then ends the connection: short, whatever the other side does.
     pub async fn close(mut self) {
         let (nobody, _) = mpsc::channel(1);
@@ -233,13 +260,14 @@ impl Peer {
         }
     }
 
-    /// A connection with both tracks, sound first, and the control channel.
+    /// A connection with both tracks, sound first, and the control channel if there is one.
     async fn new(
         config: &NetConfig,
         events: mpsc::Sender<NetEvent>,
         checks: Duration,
         keys: &Keys,
         admits: Admits,
+        shape: Shape,
     ) -> Result<(Self, cell::Receiver<bool>), NetError> {
         let identity = &keys.identity;
         let addresses = address::listen_on(config)?;
@@ -256,7 +284,11 @@ impl Peer {
         // An invite calls nobody: it waits.
         let calling = keys.are_of_an_invite() && admits != Admits::Guests;
         let line = config.endpoint.line(&identity.ufrag, &identity.password.0, admits, events.clone());
-        let runtime = Arc::new(DriverRuntime::new(line, address::relays(&servers.ice), calling));
+        let relays = address::relays(&servers.ice);
+        let runtime = Arc::new(DriverRuntime::new(line, relays.clone(), calling));
+        if !config.relay_only {
+            runtime.sockets.with_roam(|roam| roam.set_relays(relays));
+        }
         runtime.streams.open(servers.streams);
         let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
         let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
@@ -266,21 +298,25 @@ impl Peer {
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
         let (audio_track, video_track) =
-            (media::audio_track(audio), media::video_track(video, identity.retransmission));
-        let add =
-            |track: &Arc<TrackLocalStaticRTP>| connection.add_track(track.clone() as Arc<dyn TrackLocal>);
+            (media::audio_track(audio), media::video_track(VideoCodec::H264, video, identity.retransmission));
         let senders = [
-            (MediaKind::Audio, add(&audio_track).await.map_err(internal)?),
-            (MediaKind::Video, add(&video_track).await.map_err(internal)?),
+            (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
+            (MediaKind::Video, shape.add(&*connection, &video_track).await?),
         ];
-        let channel = control::open(&*connection).await?;
+        let channel = match shape {
+            Shape::Call => Some(control::open(&*connection).await?),
+            Shape::Server(_) => None,
+        };
+        if channel.is_none() {
+            runtime.settle();
+        }
 
         let (video_out, video_in) = mpsc::channel(send::VIDEO_QUEUE);
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
         let (added, (forwards, forwarding)) = (Arc::<forward::Added>::default(), forward::queue());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track.clone(), monitor.clone())),
@@ -289,8 +325,13 @@ impl Peer {
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
-        let control_task =
-            Some(tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link())));
+        if !config.relay_only {
+            let line = Arc::downgrade(&runtime.line);
+            tasks.push(tokio::spawn(stream::run(line, runtime.sockets.clone(), monitor.link())));
+        }
+        let control_task = channel.map(|channel| {
+            tokio::spawn(control::run(channel, outgoing, events, runtime.clone(), monitor.link()))
+        });
         let outlet = (video_out, audio_out);
         let early = Mutex::new(Some(Vec::new()));
         let port = if config.relay_only { None } else { runtime.port_behind_router() };
@@ -300,6 +341,7 @@ impl Peer {
             monitor,
             senders,
             outlet,
+            agreed: AgreedVideo::default(),
             control,
             control_task,
             tasks,
@@ -319,11 +361,21 @@ impl Peer {
     async fn gather(
         &self,
         description: RTCSessionDescription,
-        mut gathered: cell::Receiver<bool>,
+        gathered: cell::Receiver<bool>,
         config: &NetConfig,
         keys: &Keys,
     ) -> Result<String, NetError> {
         self.connection.set_local_description(description).await.map_err(internal)?;
+        let mapped = self.wait_for_candidates(gathered, GATHERING).await;
+        self.described(config, keys, mapped).await
+    }
+
+    /// Gives where the router passes packets on to us, if it does.
+    async fn wait_for_candidates(
+        &self,
+        mut gathered: cell::Receiver<bool>,
+        patience: Duration,
+    ) -> Option<SocketAddr> {
         let (mut link, mut mapped) = (self.monitor.link(), None);
         let both = async {
             let mapping = async {
@@ -339,10 +391,20 @@ impl Peer {
             () = both => {}
             // Nobody needs the code any more.
             _ = link.wait_for(|link| *link == Link::Connected) => {}
-            () = tokio::time::sleep(GATHERING) => {
+            () = tokio::time::sleep(patience) => {
                 tracing::info!("gathering was cut short: an ICE server or the router does not answer");
             }
         }
+        mapped
+    }
+
+    /// Our description with the candidates that are there.
+    async fn described(
+        &self,
+        config: &NetConfig,
+        keys: &Keys,
+        mapped: Option<SocketAddr>,
+    ) -> Result<String, NetError> {
         let description = self.connection.local_description().await;
         let description = description.ok_or_else(|| NetError::Internal("there is no description".into()))?;
         let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped };
@@ -372,11 +434,9 @@ impl Peer {
                     self.monitor.set_red(red);
                 }
                 MediaKind::Video => {
-                    let wanted = |codec: &&RTCRtpCodecParameters| {
-                        codec.rtp_codec.mime_type.eq_ignore_ascii_case("video/h264")
-                    };
-                    let codec = codecs.iter().find(wanted);
-                    self.monitor.set_payload_type(*kind, codec.map(|codec| codec.payload_type));
+                    let agreed = self.agreed.get();
+                    let payload_type = agreed.and_then(|agreed| media::pictures(&codecs, agreed));
+                    self.monitor.set_payload_type(*kind, payload_type);
                 }
             }
         }
@@ -390,7 +450,8 @@ impl Peer {
             }
             self.runtime.sockets.with_roam(|roam| {
                 keys.into_iter().for_each(|keys| roam.set_keys(keys, crypto.clone()));
-                sdp::addresses(&remote.sdp).for_each(|address| roam.add_remote(address));
+                sdp::addresses(&remote.sdp)
+                    .for_each(|(address, kind)| roam.add_remote(address, sdp::is_relayed(kind)));
             });
         }
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -405,16 +466,20 @@ fn unusable(error: impl std::fmt::Display) -> NetError {
     NetError::Description(error.to_string())
 }
 
-fn remote_description(description: &Description, kind: Kind) -> Result<RTCSessionDescription, NetError> {
+/// The other side's description as webrtc shall read it, and the codec that is agreed on by it.
+fn remote_description(
+    description: &Description,
+    kind: Kind,
+) -> Result<(RTCSessionDescription, Option<VideoCodec>), NetError> {
     if description.kind != kind {
         return Err(NetError::Description("it is of the wrong kind.".into()));
     }
-    let sdp = sdp::admit(&description.sdp.0)?;
-    match kind {
+    let (sdp, codec) = pictures::agree(&sdp::admit(&description.sdp.0)?, kind, codec::video_codecs());
+    let description = match kind {
         Kind::Invite => RTCSessionDescription::offer(sdp),
         Kind::Reply => RTCSessionDescription::answer(sdp),
-    }
-    .map_err(unusable)
+    };
+    Ok((description.map_err(unusable)?, codec))
 }
 
 /// Each change of the link, in order; changes that follow each other faster than the engine reads become one.

@@ -138,7 +138,7 @@ impl Runtime for DriverRuntime {
                 None => (own, name),
             };
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push((name, local));
-        let inner = self.streams.wrap(Arc::new(self.sockets.wrap(io)?))?;
+        let inner = Arc::new(self.sockets.wrap(self.streams.wrap(io)?)?);
         let (settled, remote, tap) = (self.settled.clone(), self.remote.clone(), self.tap.clone());
         let calling = self.calling.clone();
         Ok(Arc::new(Socket { inner, settled, remote, tap, calling, pause: AtomicBool::new(false) }))

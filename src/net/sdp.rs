@@ -181,14 +181,28 @@ pub(super) fn candidate_address(line: &str) -> Option<(SocketAddr, &str)> {
     (fields.next()? == "typ").then_some((SocketAddr::new(ip, port), fields.next()?))
 }
 
-/// What a description says of the ways to its maker.
-pub(super) fn ways(sdp: &str) -> Ways {
-    Ways::of(candidate_lines(sdp).filter_map(candidate_address))
+/// Whether the maker of an answer lets pictures pass: a section that is refused has port 0 (RFC 3264, 6).
+pub(super) fn takes_pictures(sdp: &str) -> bool {
+    let mut sections = sdp.split("\nm=").skip(1);
+    sections.any(|section| {
+        let port = section.strip_prefix("video ").and_then(|rest| rest.split(' ').next());
+        port.is_some_and(|port| port != "0") && !section.lines().any(|line| line.trim() == "a=inactive")
+    })
 }
 
-/// Every address in a description at which its maker may be.
-pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = SocketAddr> {
-    candidate_lines(sdp).filter_map(|line| Some(candidate_address(line)?.0))
+/// What a description says of the ways to its maker.
+pub(super) fn ways(sdp: &str) -> Ways {
+    Ways::of(addresses(sdp))
+}
+
+/// Every address in a description at which its maker may be, and its kind.
+pub(super) fn addresses(sdp: &str) -> impl Iterator<Item = (SocketAddr, &str)> {
+    candidate_lines(sdp).filter_map(candidate_address)
+}
+
+/// Whether a candidate of this kind leads through a relay.
+pub(super) fn is_relayed(kind: &str) -> bool {
+    kind == "relay"
 }
 
 /// The ICE credentials of both ends.
@@ -351,6 +365,19 @@ mod tests {
         assert!(renamed.contains("10.0.0.7 4444 typ host") && !renamed.contains("10.0.0.7 5000"));
         assert!(renamed.contains("203.0.113.7 5000 typ srflx raddr 10.0.0.7 rport 4444"));
         assert_eq!(rename(&printed(), &[]), printed());
+    }
+
+    #[test]
+    fn pictures_that_are_refused_are_seen_in_the_answer() {
+        let sdp = |video: &str| format!("v=0\r\nm=audio 9 X 111\r\na=recvonly\r\nm=video {video}");
+        for (video, passes) in [
+            ("9 X 125\r\na=recvonly\r\n", true),
+            ("0 X 125\r\na=recvonly\r\n", false),
+            ("9 X 125\r\na=inactive\r\n", false),
+        ] {
+            assert_eq!(takes_pictures(&sdp(video)), passes, "{video}");
+        }
+        assert!(!takes_pictures("v=0\r\nm=audio 9 X 111\r\n") && !takes_pictures(""));
     }
 
     #[test]

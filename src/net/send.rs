@@ -10,8 +10,9 @@ use super::monitor::Monitor;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::rate::Admission;
 use crate::rtp::red::RedEncoder;
-use crate::units::MediaKind;
+use crate::units::{MediaKind, VideoCodec};
 use rtc::rtp::codec::h264::H264Payloader;
+use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
 use rtc::rtp::{Header, Packet};
 use std::sync::Arc;
@@ -99,7 +100,7 @@ pub(super) async fn video(
 ) {
     let mut stream = Stream { track, ssrc, sequence: ssrc as u16 };
     let mut gate = Gate::default();
-    let mut payloader = H264Payloader::default();
+    let (mut h264, mut vp8) = (H264Payloader::default(), Vp8Payloader::default());
     while let Some(frame) = frames.recv().await {
         let open = monitor.may_send_pictures();
         let Some(payload_type) = monitor.payload_type(MediaKind::Video).filter(|_| open) else {
@@ -121,6 +122,10 @@ pub(super) async fn video(
                 continue;
             }
         }
+        let payloader: &mut dyn Payloader = match frame.codec {
+            VideoCodec::H264 => &mut h264,
+            VideoCodec::Vp8 => &mut vp8,
+        };
         let payloads = match payloader.payload(MAX_PAYLOAD, &frame.data) {
             Ok(payloads) => payloads,
             Err(error) => {

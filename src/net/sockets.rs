@@ -8,9 +8,11 @@
 //! A socket for an address that came later is made only when it is needed. A socket that fails does not end the
 //! connection: webrtc's driver would stop with its last one.
 
-use super::roam::{Arrival, Roam, SocketId, Way};
+use super::roam::{Arrival, Bound, Roam, SocketId};
+use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -141,14 +143,16 @@ impl Sockets {
         }
         if let Some(end) = roam.way().and_then(|way| ends.get(way.socket))
             && end.gone
+            && !roam.uses_our_relay()
         {
             roam.lose();
         }
         waiting.drain(..).for_each(Waker::wake);
-        if !roam.is_searching(now) {
+        if !roam.is_asking(now) {
             return;
         }
-        for address in addresses {
+        let lacking = if roam.is_searching(now) { addresses } else { &[] };
+        for address in lacking {
             let has_socket = ends.iter().any(|end| !end.gone && end.local.ip() == *address);
             if !has_socket && ends.iter().filter(|end| end.task.is_some()).count() < MAX_LATE {
                 match self.late(ends.len(), *address) {
@@ -167,17 +171,15 @@ impl Sockets {
             return;
         }
         *last_round = Some(now);
-        let Some((check, ways)) = roam.round(now, &usable) else { return };
-        let out: Vec<_> = ways
-            .into_iter()
-            .filter_map(|way| Some((ends.get(way.socket)?.io.upgrade()?, way.remote)))
-            .collect();
+        let Some(round) = roam.round(now, &usable) else { return };
+        let out: Vec<_> =
+            round.ways.iter().filter_map(|way| Some((ends.get(way.socket)?.io.upgrade()?, *way))).collect();
         drop(inner);
-        for (io, destination) in out {
-            let transmit =
-                Transmit { destination, ecn: None, contents: &check, segment_size: None, src_ip: None };
+        for (io, way) in out {
+            let (destination, contents) = (way.remote, round.on(way));
+            let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
             // What finds no room or no route is repeated in the next round.
-            let _ = io.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+            let _ = send_now(&*io, &transmit);
         }
     }
 
@@ -210,14 +212,22 @@ impl Sockets {
         match arrival {
             Arrival::AsItCame => true,
             Arrival::Drop => false,
-            Arrival::OfThePair { label, remote } if known && label == socket => {
+            Arrival::OfThePair { label, remote, envelope: None } if known && label == socket => {
                 meta.addr = remote;
                 true
             }
-            Arrival::OfThePair { label, remote } => {
+            Arrival::OfThePair { label, remote, envelope } => {
                 if let Some(inbox) = inner.ends.get(label).and_then(|end| end.inbox.as_ref()) {
                     for bytes in bytes.chunks(stride) {
-                        let _ = inbox.try_send(Datagram { from: remote, bytes: bytes.into() });
+                        let bytes = match envelope {
+                            Some(envelope) => {
+                                envelope.seal(Bound::FromRelay, bytes).map(Vec::into_boxed_slice)
+                            }
+                            None => Some(bytes.into()),
+                        };
+                        if let Some(bytes) = bytes {
+                            let _ = inbox.try_send(Datagram { from: remote, bytes });
+                        }
                     }
                 }
                 false
@@ -260,6 +270,13 @@ pub(super) fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         E::ConnectionRefused | E::ConnectionReset | E::Interrupted | E::WouldBlock | E::TimedOut
     )
+}
+
+/// Sends if there is room, and waits for none. A task that has much to send would be told now and then that there is
+/// none, to give others a turn (tokio's cooperative scheduling); nobody asks again here, so that is switched off.
+pub(super) fn send_now(socket: &dyn AsyncUdpSocket, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+    let send = std::future::poll_fn(|context| socket.poll_send(context, transmit));
+    pin!(tokio::task::unconstrained(send)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Gives webrtc what came from elsewhere than its own socket, as one read: one datagram, or several of `stride` bytes.
@@ -340,26 +357,57 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let now = Instant::now();
         let mut inner = self.all.inner();
-        let way = inner.roam.outgoing(Instant::now(), self.id, transmit.destination, transmit.contents);
         let of_the_pair = inner.roam.is_pair(transmit.destination);
-        let io = match way {
-            Some(Way { socket, .. }) if socket != self.id => {
-                inner.ends.get(socket).and_then(|end| end.io.upgrade())
-            }
-            _ => None,
+        // What goes to a relay may be for the other side or for the relay itself: each datagram is looked at.
+        let whole = transmit.contents.len().max(1);
+        let segment = match transmit.segment_size {
+            Some(segment) if inner.roam.is_relay(transmit.destination) => segment.max(1),
+            _ => whole,
         };
-        drop(inner);
-        let destination = way.map_or(transmit.destination, |way| way.remote);
-        let translated = Transmit { destination, ..*transmit };
-        match io.as_ref().unwrap_or(&self.io).poll_send(context, &translated) {
-            // No route, no address: as good as lost on the way, and webrtc need not know.
-            Poll::Ready(Err(error)) if of_the_pair && error.kind() != io::ErrorKind::WouldBlock => {
-                self.report(&error);
-                Poll::Ready(Ok(transmit.contents.len()))
+        let datagrams = || transmit.contents.chunks(segment).enumerate();
+        let mut moved = Vec::new();
+        for (place, datagram) in datagrams() {
+            if let Some((way, payload)) = inner.roam.outgoing(now, self.id, transmit.destination, datagram) {
+                let io = match inner.ends.get(way.socket) {
+                    Some(end) if way.socket != self.id => end.io.upgrade(),
+                    _ => None,
+                };
+                moved.push((place, io, way.remote, &datagram[payload]));
             }
-            other => other,
         }
+        drop(inner);
+        let mut sent = if moved.is_empty() {
+            self.io.poll_send(context, transmit)
+        } else {
+            let segment_size = transmit.segment_size.filter(|_| segment == whole);
+            let mut send = |io: &Arc<dyn AsyncUdpSocket>, destination, contents| {
+                io.poll_send(context, &Transmit { destination, contents, segment_size, ..*transmit })
+            };
+            let mut sent = Poll::Ready(Ok(transmit.contents.len()));
+            for (place, datagram) in datagrams() {
+                let one = match moved.iter().find(|(moved, ..)| *moved == place) {
+                    Some((_, io, remote, payload)) => {
+                        send(io.as_ref().unwrap_or(&self.io), *remote, *payload)
+                    }
+                    None => send(&self.io, transmit.destination, datagram),
+                };
+                if !matches!(one, Poll::Ready(Ok(_))) {
+                    sent = one;
+                }
+            }
+            sent
+        };
+        // No route, no address: as good as lost on the way, and webrtc need not know.
+        if let Poll::Ready(Err(error)) = &sent
+            && of_the_pair
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            self.report(error);
+            sent = Poll::Ready(Ok(transmit.contents.len()));
+        }
+        sent
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -370,5 +418,30 @@ impl AsyncUdpSocket for Socket {
     }
     fn max_gro_segments(&self) -> usize {
         self.io.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than tokio lets a task do in one turn.
+    const MANY: u8 = 250;
+
+    #[tokio::test]
+    async fn a_burst_is_sent_whole() {
+        let bound = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, receiver) = (TokioRuntime.wrap_udp_socket(bound()).unwrap(), bound());
+        let destination = receiver.local_addr().unwrap();
+        let transmit = Transmit { destination, ecn: None, contents: &[1], segment_size: None, src_ip: None };
+        // A new socket is not ready at once.
+        std::future::poll_fn(|context| socket.poll_send(context, &transmit)).await.unwrap();
+        for n in 1..MANY {
+            assert!(matches!(send_now(&*socket, &transmit), Poll::Ready(Ok(1))), "{n}");
+        }
+        receiver.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 2];
+        let received = std::iter::from_fn(|| receiver.recv(&mut buffer).ok()).count();
+        assert_eq!(received, usize::from(MANY));
     }
 }

@@ -68,7 +68,7 @@ pub fn read_answer(datagram: &[u8], id: TransactionId) -> Option<Answer> {
     let (mut masked, mut plain, mut other) = (None, None, None);
     for (kind, value) in attributes(body) {
         match kind {
-            XOR_MAPPED_ADDRESS => masked = masked.or(address(value).map(|address| unmasked(address, id))),
+            XOR_MAPPED_ADDRESS => masked = masked.or(unmasked_address(value, id)),
             // From servers older than RFC 5389; routers may have rewritten it.
             MAPPED_ADDRESS => plain = plain.or(address(value)),
             OTHER_ADDRESS => other = other.or(address(value)),
@@ -104,7 +104,24 @@ fn address(value: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Undoes the exclusive-or with cookie and id, which keeps routers from rewriting the address.
+/// An address that an attribute holds in its masked form.
+pub fn unmasked_address(value: &[u8], id: TransactionId) -> Option<SocketAddr> {
+    address(value).map(|address| unmasked(address, id))
+}
+
+/// An address as an attribute holds it in its masked form.
+pub fn masked(address: SocketAddr, id: TransactionId) -> Vec<u8> {
+    let masked = unmasked(address, id);
+    let mut value = vec![0, if masked.is_ipv4() { 1 } else { 2 }];
+    value.extend(masked.port().to_be_bytes());
+    match masked.ip() {
+        IpAddr::V4(ip) => value.extend(ip.octets()),
+        IpAddr::V6(ip) => value.extend(ip.octets()),
+    }
+    value
+}
+
+/// Undoes, and does, the exclusive-or with cookie and id, which keeps routers from rewriting the address.
 fn unmasked(address: SocketAddr, id: TransactionId) -> SocketAddr {
     let port = address.port() ^ (MAGIC_COOKIE >> 16) as u16;
     let ip = match address.ip() {

@@ -6,7 +6,7 @@ use crate::invite::{self, Description, Kind};
 use crate::ports::{Inlet, Outlet};
 use crate::rtp::red;
 use crate::stats::PeerStats;
-use crate::units::{MediaKind, Redacted, Resolution};
+use crate::units::{MediaKind, Redacted, Resolution, VideoCodec};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+
+mod codecs;
 
 /// A test that waits longer than this for anything has failed; a loaded machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -124,6 +126,81 @@ async fn a_guest_who_knocks_is_let_in_without_a_reply() {
     }
 }
 
+/// What a browser's page does, done by a connection of ours: it makes an offer, and answers it in the host's stead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_knocks_gets_a_connection_of_its_own() {
+    let ((told_a, events_a), (told_b, events_b)) = (mpsc::channel(1024), mpsc::channel(1024));
+    let config = loopback();
+    let (waiting, invite) = Peer::offer(config.clone(), told_a).await.unwrap();
+    let mut waiting = End::new(waiting, events_a);
+    let secret = invite::secret(&invite).unwrap();
+    let (b, offer) = Peer::offer(loopback(), told_b).await.unwrap();
+    let (_, answer) = invite::tests_of_browsers::page(&offer, secret, &invite);
+    b.accept(&answer).await.unwrap();
+    let mut b = End::new(b, events_b);
+
+    let knock = |event| if let NetEvent::BrowserKnock(guest) = event { Some(guest) } else { None };
+    let guest = waiting.event(knock).await;
+    let (told_a, events_a) = mpsc::channel(1024);
+    let keys = waiting.peer.keys().clone();
+    let a = Peer::welcome(config.clone(), keys, &guest, told_a).await.unwrap();
+    waiting.peer.close().await;
+    let mut a = End::new(a, events_a);
+    a.link(Link::Connected).await;
+    b.link(Link::Connected).await;
+    a.peer.send_control("come in".into()).unwrap();
+    assert_eq!(b.control().await, "come in");
+    let (ours, theirs) = a.peer.fingerprints().await.unwrap();
+    assert_eq!(b.peer.fingerprints().await, Some((theirs, ours)));
+    assert_eq!(Some(ours), invite::fingerprint(&invite.sdp.0), "the certificate of the invite");
+    let start = Instant::now();
+    for number in 0..5 {
+        let unit = AccessUnit::new(number, number == 0, 900, start);
+        a.outlet.video.try_send(unit.frame).unwrap();
+    }
+    let first = b.video.recv_timeout(PATIENCE).expect("the picture gets through");
+    assert!(!first.payload.is_empty());
+
+    // Whoever else has the invite hears that they are late, and when the call is over that the invite is.
+    for turned in [Turned::Busy, Turned::Withdrawn] {
+        let (told_c, events_c) = mpsc::channel(1024);
+        let (c, _) = Peer::answer(loopback(), &invite, told_c).await.unwrap();
+        End::new(c, events_c).event(|event| (event == NetEvent::TurnedAway(turned)).then_some(())).await;
+        a.peer.withdraw();
+    }
+    // The invite can be offered again, with the same words.
+    let keys = a.peer.keys().clone();
+    a.peer.close().await;
+    let (told, _events) = mpsc::channel(1024);
+    let (_again, same) = Peer::offer_again(config, keys, told).await.unwrap();
+    assert!(same.is_from_same_peer(&invite));
+}
+
+/// A room lets in one after the other: the invite is out again before the browser's connection stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_does_not_shut_the_door_behind_it() {
+    let ((told_a, events_a), (told_b, _events)) = (mpsc::channel(1024), mpsc::channel(1024));
+    let config = loopback();
+    let (waiting, invite) = Peer::offer(config.clone(), told_a).await.unwrap();
+    let mut waiting = End::new(waiting, events_a);
+    let (b, offer) = Peer::offer(loopback(), told_b).await.unwrap();
+    let (_, answer) = invite::tests_of_browsers::page(&offer, invite::secret(&invite).unwrap(), &invite);
+    b.accept(&answer).await.unwrap();
+    let knock = |event| if let NetEvent::BrowserKnock(guest) = event { Some(guest) } else { None };
+    let guest = waiting.event(knock).await;
+    let keys = waiting.peer.keys().clone();
+    let (told_next, events_next) = mpsc::channel(1024);
+    let (next, _) = Peer::offer_again(config.clone(), keys.clone(), told_next).await.unwrap();
+    let (told_a, events_a) = mpsc::channel(1024);
+    let mut a = End::new(Peer::welcome(config, keys, &guest, told_a).await.unwrap(), events_a);
+    waiting.peer.close().await;
+    a.link(Link::Connected).await;
+    let (told_c, _events) = mpsc::channel(1024);
+    let _c = Peer::answer(loopback(), &invite, told_c).await.unwrap();
+    let knock = |event| if let NetEvent::Knock(guest) = event { Some(guest) } else { None };
+    End::new(next, events_next).event(knock).await;
+}
+
 /// An access unit: as the encoder writes it (Annex B), and its NAL units alone.
 struct AccessUnit {
     frame: EncodedFrame,
@@ -142,7 +219,14 @@ impl AccessUnit {
             parameters.into_iter().filter(|_| keyframe).chain([slice.as_slice()]).collect();
         let data: Vec<u8> = nal_units.iter().flat_map(|nal| [&[0, 0, 0, 1], *nal].concat()).collect();
         let resolution = Resolution::HD;
-        let frame = EncodedFrame { data: data.into(), keyframe, disposable: false, captured_at, resolution };
+        let frame = EncodedFrame {
+            data: data.into(),
+            codec: VideoCodec::H264,
+            keyframe,
+            disposable: false,
+            captured_at,
+            resolution,
+        };
         Self { frame, nal_units: nal_units.concat() }
     }
 }
@@ -243,7 +327,12 @@ async fn descriptions_of_our_own_have_a_compact_form() {
     let code = invite::encode(&invite);
     assert!(code.starts_with("2can") && code.len() < 110, "{}", invite.sdp.0);
     let pasted = invite::expect(&code, Kind::Invite, None).unwrap();
-    assert_eq!(pasted, invite);
+    assert_eq!(invite::encode(&pasted), code);
+    // In the full form it may name VP8 besides, and is the same invite.
+    let full = invite::encode_full(&invite);
+    assert_eq!(invite::expect(&full, Kind::Invite, None), Ok(invite.clone()));
+    assert_eq!(invite.sdp.0.contains("VP8/90000"), crate::codec::video_codecs().contains(&VideoCodec::Vp8));
+    assert!(!pasted.sdp.0.contains("VP8/90000"));
     let (_second, reply) = Peer::answer(loopback(), &pasted, events).await.unwrap();
     assert!(invite::encode(&reply).starts_with("2can"), "{}", reply.sdp.0);
 }

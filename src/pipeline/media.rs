@@ -5,14 +5,17 @@
 //!     \--> venc --> each peer's Outlet.video       each peer's Inlet.video --> vdec-N --> its picture
 //!  aenc ---------> each peer's Outlet.audio        each peer's Inlet.audio --> mix -----> speaker
 //!    ^------------------- what the speaker played -----------------------------/
+//!  compose, amix: for peers who get a mix of everybody instead (see `mixing`)
 //! ```
 
 use super::camera::{self, CameraLink, CameraWish};
 use super::mix::{self, SpeakerLink, SpeakerWish};
+use super::mixing::{self, Direct, MixPlan, Mixing};
 use super::receive_audio::{self, VoiceIn};
 use super::receive_video::{self, VideoIn};
 use super::send_audio::{self, AudioOut, MicrophoneLink, MicrophoneWish, PLAYED_BLOCKS};
-use super::send_video::{self, VideoOut};
+use super::send_codecs::{self, VideoOuts};
+use super::send_video::VideoOut;
 use super::sync::PeerSync;
 use super::voice::VoiceSettings;
 use super::worker::{Events, Wish, Worker};
@@ -23,10 +26,11 @@ use crate::device::{
     SpeakerChoice, VideoSource,
 };
 use crate::frame::{EncodedFrame, RtpPacket};
-use crate::ports::{Inlet, Outlet, PeerId, SenderReport};
+use crate::mix::Member;
+use crate::ports::{AgreedVideo, Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
 use crate::stats::PeerStats;
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,13 +71,20 @@ pub struct Media {
 
 struct Shared {
     camera: CameraLink,
-    video: VideoOut,
+    video: VideoOuts,
     microphone: MicrophoneLink,
     speaker: SpeakerLink,
+    mixing: Mixing,
     /// For the first peer that comes.
     video_out: Mutex<Option<PathBuf>>,
     fps: u32,
     events: Events,
+}
+
+impl Shared {
+    fn direct(&self) -> Direct<'_> {
+        Direct { camera: &self.camera, video: &self.video, audio: &self.microphone.out }
+    }
 }
 
 impl Media {
@@ -93,6 +104,7 @@ impl Media {
             noise_suppression: setup.noise_suppression,
             automatic_gain: setup.automatic_gain,
         };
+        let mixing = Mixing::new(setup.max_bitrate);
         let shared = Arc::new(Shared {
             fps: setup.picture.fps,
             camera: CameraLink::new(CameraWish {
@@ -100,16 +112,19 @@ impl Media {
                 picture: setup.picture,
                 stopped: false,
             }),
-            video: VideoOut::new(setup.max_bitrate),
+            video: VideoOuts::new(setup.max_bitrate),
             microphone: MicrophoneLink {
                 wish: Wish::new(MicrophoneWish { choice: setup.microphone, settings, muted: false }),
                 out: AudioOut::default(),
                 played: to_cancel,
+                tap: mixing.tap(),
             },
             speaker: SpeakerLink {
                 wish: Wish::new(SpeakerWish { choice: setup.speaker, peers: Vec::new() }),
                 played,
+                tap: mixing.tap(),
             },
+            mixing,
             video_out: Mutex::new(setup.video_out),
             events: Events(events),
         });
@@ -120,11 +135,13 @@ impl Media {
         };
         let workers = vec![
             start("cam", DeviceKind::Camera, |s, openers| camera::run(&s.camera, openers, &s.events)),
-            start("venc", DeviceKind::Camera, |s, _| send_video::run(&s.camera, &s.video)),
+            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video)),
             start("aenc", DeviceKind::Microphone, |s, openers| {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),
             start("mix", DeviceKind::Speaker, |s, openers| mix::run(&s.speaker, openers, &s.events)),
+            start("amix", DeviceKind::Speaker, |s, _| mixing::run_sound(&s.mixing)),
+            start("compose", DeviceKind::Camera, |s, _| mixing::run_pictures(&s.mixing, &s.camera.preview)),
         ];
         Self { shared, workers }
     }
@@ -164,10 +181,35 @@ impl Media {
         self.shared.speaker.wish.change(|wish| wish.choice = choice);
     }
 
+    /// Who gets a mix of everybody in place of our own camera and microphone, from now on. To be said again whenever
+    /// anything of it changes; the devices do not notice. See `pipeline::mixing`.
+    pub fn mix_for(&self, plan: MixPlan) {
+        self.shared.mixing.set_plan(plan, &self.shared.direct());
+    }
+    /// At which size the mix shows this member: its picture need not come any larger, and it must come. `None`: it is
+    /// not in it.
+    pub fn mixed_size(&self, member: Member) -> Option<Resolution> {
+        self.shared.mixing.size_of(member)
+    }
+    /// Who speaks, while there is a mix.
+    pub fn mix_speaker(&self) -> Option<Member> {
+        self.shared.mixing.speaker()
+    }
+
     /// Joins a peer to the media threads. They work for it from its first [`PeerMedia::request_keyframe`] on: before,
     /// while codes are exchanged, it costs nothing.
     pub fn open_peer(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
-        PeerMedia::start(self.shared.clone(), id, outlet)
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), true)
+    }
+
+    /// The same for somebody who is only received: nothing is encoded for them.
+    pub fn open_sender(&self, id: PeerId) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, None, true)
+    }
+
+    /// The same for somebody who only receives: no file is written of them.
+    pub fn open_listener(&self, id: PeerId, outlet: Outlet) -> PeerMedia {
+        PeerMedia::start(self.shared.clone(), id, Some(outlet), false)
     }
 }
 
@@ -177,6 +219,7 @@ impl Drop for Media {
         self.shared.camera.encoder.close();
         self.shared.microphone.wish.end();
         self.shared.speaker.wish.end();
+        self.shared.mixing.end();
         let deadline = Instant::now() + END;
         self.workers.drain(..).for_each(|worker| worker.join(deadline));
     }
@@ -186,8 +229,10 @@ impl Drop for Media {
 pub struct PeerMedia {
     id: PeerId,
     shared: Arc<Shared>,
+    sends: bool,
     inlet: Inlet,
     waiting: Mutex<Option<Waiting>>,
+    agreed: AgreedVideo,
     video: Arc<VideoIn>,
     voice: Arc<VoiceIn>,
     sync: Arc<PeerSync>,
@@ -198,18 +243,20 @@ pub struct PeerMedia {
 
 /// What a peer's sending side is started with; gone once it has started.
 struct Waiting {
-    outlet: Outlet,
+    outlet: Option<Outlet>,
     target: Option<Bitrate>,
 }
 
 impl PeerMedia {
-    fn start(shared: Arc<Shared>, id: PeerId, outlet: Outlet) -> Self {
+    fn start(shared: Arc<Shared>, id: PeerId, outlet: Option<Outlet>, receives: bool) -> Self {
         let (video_packets, to_decode) = crossbeam_channel::bounded::<RtpPacket>(receive_video::PACKETS);
         let (voice_packets, to_play) = crossbeam_channel::bounded::<RtpPacket>(receive_audio::PACKETS);
         let (running, ended) = crossbeam_channel::bounded(0);
         let sync = Arc::new(PeerSync::default());
-        let path = shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let video_out = || shared.video_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let path = receives.then(video_out).flatten();
         let file = path.map(|path| VideoFile::start(path, shared.fps, shared.events.clone()));
+        let agreed = outlet.as_ref().map(|outlet| outlet.agreed.clone()).unwrap_or_default();
         let video = Arc::new(VideoIn::new(id, to_decode, ended, sync.clone(), file));
         let (link, events) = (video.clone(), shared.events.clone());
         let decoder =
@@ -218,17 +265,26 @@ impl PeerMedia {
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
         let inlet = Inlet { video: video_packets, audio: voice_packets };
+        let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));
-        Self { id, shared, inlet, waiting, video, voice, sync, running, decoder }
+        Self { id, shared, sends, inlet, waiting, agreed, video, voice, sync, running, decoder }
     }
 
     /// Sends to this peer and plays what comes from it from now on.
     fn begin(&self, Waiting { outlet, target }: Waiting) {
         self.shared.speaker.wish.change(|wish| wish.peers.push((self.id, self.voice.clone())));
-        self.shared.video.add(self.id, outlet.video, target);
+        let Some(outlet) = outlet else { return };
+        if self.shared.video.add(self.id, outlet.agreed.get(), outlet.video, target) {
+            self.shared.camera.want();
+        }
         self.shared.microphone.out.add(self.id, outlet.audio);
-        self.shared.camera.want();
+        self.shared.mixing.join(self.id, self.picture(), &self.shared.direct());
+    }
+
+    /// What makes our pictures for this peer now: our own encoder, or one of the mix.
+    fn outgoing<T>(&self, use_it: impl FnOnce(&VideoOut) -> T) -> T {
+        self.shared.mixing.with_video(self.id, &self.shared.video, use_it)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
@@ -249,7 +305,8 @@ impl PeerMedia {
         let waiting = self.waiting().take();
         match waiting {
             Some(waiting) => self.begin(waiting),
-            None => self.shared.video.request_keyframe(),
+            None if self.sends => self.outgoing(VideoOut::request_keyframe),
+            None => {}
         }
     }
 
@@ -257,13 +314,14 @@ impl PeerMedia {
     pub fn set_video_target(&self, target: Bitrate) {
         match &mut *self.waiting() {
             Some(waiting) => waiting.target = Some(target),
-            None => self.shared.video.set_target(self.id, target),
+            None => self.outgoing(|out| out.set_target(self.id, target)),
         }
     }
 
     /// What share of our voice packets the peer misses, 0.0 to 1.0.
     pub fn set_audio_loss(&self, loss: f32) {
         self.shared.microphone.out.set_loss(self.id, loss);
+        self.shared.mixing.audio().set_loss(self.id, loss);
     }
 
     /// Steers how long a missing packet is waited for.
@@ -282,7 +340,7 @@ impl PeerMedia {
 
     /// At which size the peer draws our picture; `None`: nobody looks at it, so none is made for this peer.
     pub fn peer_view(&self, drawn: Option<Resolution>) {
-        self.shared.video.set_view(self.id, drawn);
+        self.outgoing(|out| out.set_view(self.id, drawn));
     }
 
     /// The peer takes a smaller layer of our picture too, in this outlet; it is made while it is wanted.
@@ -308,19 +366,24 @@ impl PeerMedia {
 
     /// Fills in what the media threads know: codecs, pictures, freezes, sound.
     pub fn stats(&self, into: &mut PeerStats) {
+        let codec = self.agreed.get().map_or(PeerStats::NO_CODEC, VideoCodec::name);
+        (into.inbound.video.codec, into.outbound.video.codec) = (codec.into(), codec.into());
         self.video.stats(&mut into.inbound.video);
         self.voice.stats(&mut into.inbound.audio);
-        self.shared.video.stats(self.id, &mut into.outbound.video);
-        self.shared.microphone.out.stats(&mut into.outbound.audio);
+        self.outgoing(|out| out.stats(self.id, &mut into.outbound.video));
+        if !self.shared.mixing.audio().stats(self.id, &mut into.outbound.audio) {
+            self.shared.microphone.out.stats(&mut into.outbound.audio);
+        }
     }
 }
 
 impl Drop for PeerMedia {
     fn drop(&mut self) {
+        self.shared.video.layers.remove(self.id);
         if self.waiting().is_none() {
-            self.shared.camera.release();
-            self.shared.video.remove(self.id);
-            self.shared.microphone.out.remove(self.id);
+            if self.sends {
+                self.shared.mixing.leave(self.id, &self.shared.direct());
+            }
             self.shared.speaker.wish.change(|wish| wish.peers.retain(|(id, _)| *id != self.id));
         }
         self.running = None;

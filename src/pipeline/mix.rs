@@ -1,11 +1,13 @@
 //! The thread `mix`: owns the speaker while there is a peer. For every ten milliseconds that the speaker wants it
-//! takes ten from each peer's jitter buffer, adds them up and hands them over.
+//! takes ten from each peer's jitter buffer, adds them up and hands them over; for peers who get a mix, the voices also go
+//! to the thread `amix` (see `mixing`).
 //!
 //! The speaker's clock paces everything. A speaker that fails, or none, is replaced by a silent one that the
 //! system's clock paces, so that jitter buffers, lip-sync and statistics go on; the real one is tried again.
 
 use super::Openers;
 use super::camera::RETRY;
+use super::mixing::Tap;
 use super::receive_audio::VoiceIn;
 use super::send_audio::Played;
 use super::stand_in::{self, Loss};
@@ -35,6 +37,8 @@ pub(super) struct SpeakerLink {
     pub wish: Wish<SpeakerWish>,
     /// What was played, for the echo canceller. With nobody to take it, it is dropped.
     pub played: Sender<Played>,
+    /// Where the peers' voices are mixed for those who get a mix, if any do.
+    pub tap: Tap,
 }
 
 /// Runs until the wish ends.
@@ -101,10 +105,15 @@ fn play(
             }
             let now = Instant::now();
             block.fill(0.0);
-            for (_, voice) in &wish.peers {
+            let mut tick = link.tap.tick(now + queued);
+            for (id, voice) in &wish.peers {
                 voice.pull(now, now + queued, &mut one);
+                if let Some(tick) = &mut tick {
+                    tick.voices.push((*id, one));
+                }
                 block.iter_mut().zip(&one).for_each(|(sum, sample)| *sum += sample);
             }
+            link.tap.send(tick);
             block.iter_mut().for_each(|sample| *sample = soft_clip(*sample));
             if let Err(error) = speaker.write(&block) {
                 return Some(error);

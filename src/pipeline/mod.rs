@@ -12,12 +12,15 @@ pub mod ladder;
 mod media;
 mod meter;
 mod mix;
+mod mixing;
 mod mute;
 mod muted;
+mod outlet;
 mod pairing;
 mod receive_audio;
 mod receive_video;
 mod send_audio;
+mod send_codecs;
 mod send_video;
 pub mod simulcast;
 pub mod slot;
@@ -28,6 +31,7 @@ mod worker;
 pub mod y4m;
 
 pub use media::{Media, Openers, PeerMedia};
+pub use mixing::{MixMember, MixPlan};
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;

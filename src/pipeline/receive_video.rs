@@ -1,7 +1,7 @@
 //! The threads `vdec-*`, one for each peer: RTP packets to pictures on the screen.
 //!
 //! ```text
-//!  inlet -> VideoAssembler -> H264Decoder -> held until due (lip-sync) -> picture slot, y4m file
+//!  inlet -> VideoAssembler -> decoder -> held until due (lip-sync) -> picture slot, y4m file
 //!                 | needs a keyframe: KeyframeThrottle -> MediaEvent::NeedsKeyframe
 //! ```
 //! Copies of a picture: one, out of the decoder. The thread sleeps until a packet, a due picture or a deadline of
@@ -13,13 +13,12 @@ use super::sync::PeerSync;
 use super::worker::Events;
 use super::y4m::VideoFile;
 use super::{MediaEvent, Picture};
-use crate::codec::h264::H264Decoder;
-use crate::codec::{CodecError, VideoDecoder};
+use crate::codec::{self, CodecError, VideoDecoder};
 use crate::frame::{FramePool, RawFrame, RtpPacket};
 use crate::ports::PeerId;
 use crate::rtp::{AccessUnit, FreezeDetector, KeyframeThrottle, VideoAssembler};
 use crate::stats::InboundVideo;
-use crate::units::Resolution;
+use crate::units::{Resolution, VideoCodec};
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,7 +72,6 @@ impl VideoIn {
         let now = Instant::now();
         let fps = state.decoded.rate(now);
         let (ours, freezes) = (&state.stats, &state.freezes);
-        into.codec = "H264".into();
         into.frames_received = ours.frames_received;
         into.frames_decoded = ours.frames_decoded;
         into.frames_dropped = ours.frames_dropped;
@@ -143,7 +141,7 @@ struct Held {
 struct Receiving {
     assembler: VideoAssembler,
     throttle: KeyframeThrottle,
-    decoder: Option<H264Decoder>,
+    decoder: Option<(VideoCodec, Box<dyn VideoDecoder>)>,
     pool: FramePool,
     held: VecDeque<Held>,
     /// Pictures that were decoded and not shown: a newer one was due as well.
@@ -182,9 +180,9 @@ impl Receiving {
     }
 
     fn decode(&mut self, link: &VideoIn, unit: &AccessUnit) -> Result<(), CodecError> {
-        let decoder = match &mut self.decoder {
-            Some(decoder) => decoder,
-            none => none.insert(H264Decoder::new()?),
+        let (_, decoder) = match &mut self.decoder {
+            Some(decoder) if decoder.0 == unit.codec => decoder,
+            other => other.insert((unit.codec, codec::video_decoder(unit.codec)?)),
         };
         let started = Instant::now();
         let decoded = decoder.decode(&unit.data, &self.pool);

@@ -9,8 +9,10 @@ use super::Openers;
 use super::camera::RETRY;
 use super::fade::Fade;
 use super::meter::{Level, loudness, rms};
+use super::mixing::Tap;
 use super::mute::Mute;
 use super::muted::MutedTalk;
+use super::outlet::AudioOutlet;
 use super::stand_in::{self, Loss};
 use super::voice::{EchoStats, VoiceProcessor, VoiceSettings};
 use super::worker::{Events, Reporter, Wish};
@@ -24,7 +26,6 @@ use crossbeam_channel::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
 
 /// A changed wish is noticed with the next block, and at the latest after this.
 const POLL: Duration = Duration::from_millis(250);
@@ -57,19 +58,20 @@ struct State {
     echo: EchoStats,
 }
 
-struct AudioOutlet {
-    id: PeerId,
-    sender: Sender<EncodedAudio>,
-    loss: f32,
-}
-
 impl AudioOut {
     pub fn add(&self, id: PeerId, sender: Sender<EncodedAudio>) {
-        self.lock().outlets.push(AudioOutlet { id, sender, loss: 0.0 });
+        self.put(AudioOutlet::new(id, sender));
     }
 
-    pub fn remove(&self, id: PeerId) {
-        self.lock().outlets.retain(|outlet| outlet.id != id);
+    /// The peer's sound comes from elsewhere from now on.
+    pub fn take(&self, id: PeerId) -> Option<AudioOutlet> {
+        let outlets = &mut self.lock().outlets;
+        outlets.iter().position(|outlet| outlet.id == id).map(|index| outlets.remove(index))
+    }
+
+    pub fn put(&self, mut outlet: AudioOutlet) {
+        outlet.change_source();
+        self.lock().outlets.push(outlet);
     }
 
     pub fn set_loss(&self, id: PeerId, loss: f32) {
@@ -103,11 +105,8 @@ impl AudioOut {
         self.lock().echo = echo;
     }
 
-    /// A full queue drops the packet for that peer: the jitter buffer there makes up for it.
     fn hand_out(&self, packet: &EncodedAudio) {
-        self.lock()
-            .outlets
-            .retain(|outlet| !matches!(outlet.sender.try_send(packet.clone()), Err(TrySendError::Closed(_))));
+        self.lock().outlets.retain_mut(|outlet| outlet.hand_out(packet));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,6 +124,8 @@ pub(super) struct MicrophoneLink {
     pub wish: Wish<MicrophoneWish>,
     pub out: AudioOut,
     pub played: Receiver<Played>,
+    /// Where our voice is mixed with others, if it is.
+    pub tap: Tap,
 }
 
 /// Runs until the wish ends.
@@ -281,7 +282,7 @@ impl Sending {
         captured_at: Instant,
         events: &Events,
     ) {
-        if !link.out.is_wanted() {
+        if !link.out.is_wanted() && !link.tap.is_open() {
             self.voice = None;
             self.encoder = None;
             self.packet.clear();
@@ -309,6 +310,7 @@ impl Sending {
             self.packet.clear();
             return;
         }
+        link.tap.put(&block);
         if self.packet.is_empty() {
             self.packet_at = Some(captured_at);
         }
@@ -345,6 +347,10 @@ impl Sending {
         let level = rms(&self.packet);
         link.out.set_level(level);
         link.out.set_echo(self.voice.as_ref().map_or_else(EchoStats::default, VoiceProcessor::echo));
+        if !link.out.is_wanted() {
+            self.encoder = None;
+            return true; // it is only mixed with others
+        }
         if self.encoder.is_none() {
             match OpusEncoder::new() {
                 Ok(encoder) => (self.encoder, self.loss) = (Some(encoder), -1.0),

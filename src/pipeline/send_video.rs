@@ -1,19 +1,16 @@
-//! The thread `venc`: takes the newest picture of the camera, scales and encodes it once, and hands it to every
-//! peer. While nobody wants pictures it sleeps; while nobody looks at them it encodes none.
+//! One codec's part of the thread `venc` (`send_codecs`): takes the newest picture of the camera, scales and encodes it
+//! once, and hands it to every peer who takes this codec. While nobody looks at the pictures it encodes none.
 
 use super::budget::Budget;
-use super::camera::CameraLink;
 use super::ladder::{Coded, Ladder, Limitation};
 use super::meter::RateMeter;
-use super::simulcast::{Layers, LayersOut};
-use crate::codec::h264::H264Encoder;
 use crate::codec::scale::Scaler;
-use crate::codec::{CodecError, VideoEncoder};
+use crate::codec::{self, CodecError, VideoEncoder};
 use crate::frame::{EncodedFrame, FramePool, RawFrame};
 use crate::ports::PeerId;
 use crate::rtp::KeyframeThrottle;
 use crate::stats::OutboundVideo;
-use crate::units::{Bitrate, Resolution};
+use crate::units::{Bitrate, Resolution, VideoCodec};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -23,16 +20,15 @@ use tokio::sync::mpsc::error::TrySendError;
 const START_RATE: Bitrate = Bitrate::from_kbps(1000);
 /// What is asked for if the user has set no limit.
 const DEFAULT_MAX: Bitrate = Bitrate::from_kbps(2500);
-/// The thread wakes up by itself only to see whether it should end.
-const IDLE: Duration = Duration::from_secs(5);
+/// Between two pictures of a stream at least, where one source takes over from another whose clock was ahead.
+const LEAST_STEP: Duration = Duration::from_millis(1);
 /// Measured rates that differ by less are the same camera.
 const FPS_STEP: f64 = 2.0;
 
 /// Where encoded pictures go, and what the peers ask for in return.
 pub(super) struct VideoOut {
+    codec: VideoCodec,
     max: Bitrate,
-    /// Smaller pictures beside this one.
-    pub layers: LayersOut,
     state: Mutex<State>,
 }
 
@@ -47,7 +43,7 @@ struct State {
     throttle: KeyframeThrottle,
 }
 
-struct VideoOutlet {
+pub(super) struct VideoOutlet {
     id: PeerId,
     sender: Sender<EncodedFrame>,
     target: Option<Bitrate>,
@@ -61,6 +57,26 @@ struct VideoOutlet {
     sent: u64,
     /// The totals when this peer came.
     before: Totals,
+    /// What earlier encoders made for it.
+    earlier: Totals,
+    /// Of the last frame sent: the next one is later, from whatever source.
+    last_at: Option<Instant>,
+}
+
+impl VideoOutlet {
+    pub fn target(&self) -> Bitrate {
+        self.target.unwrap_or(START_RATE)
+    }
+
+    /// All that was made for it: by this encoder, whose totals these are, and by earlier ones.
+    fn all(&self, totals: &Totals) -> Totals {
+        Totals {
+            encoded: totals.encoded - self.before.encoded + self.earlier.encoded,
+            keyframes: totals.keyframes - self.before.keyframes + self.earlier.keyframes,
+            seconds: totals.seconds - self.before.seconds + self.earlier.seconds,
+            ..totals.clone()
+        }
+    }
 }
 
 /// Cumulative, for the one encoder.
@@ -76,7 +92,16 @@ struct Totals {
 
 impl VideoOut {
     pub fn new(max: Option<Bitrate>) -> Self {
-        Self { max: max.unwrap_or(DEFAULT_MAX), layers: LayersOut::default(), state: Mutex::default() }
+        Self { codec: VideoCodec::H264, max: max.unwrap_or(DEFAULT_MAX), state: Mutex::default() }
+    }
+
+    pub fn of(self, codec: VideoCodec) -> Self {
+        Self { codec, ..self }
+    }
+
+    /// Whether there is a peer who takes these pictures.
+    pub fn is_wanted(&self) -> bool {
+        !self.lock().outlets.is_empty()
     }
 
     pub fn add(&self, id: PeerId, sender: Sender<EncodedFrame>, target: Option<Bitrate>) {
@@ -93,12 +118,36 @@ impl VideoOut {
             throttle: KeyframeThrottle::default(),
             sent: 0,
             before,
+            earlier: Totals::default(),
+            last_at: None,
         });
     }
 
-    pub fn remove(&self, id: PeerId) {
-        self.layers.remove(id);
-        self.lock().outlets.retain(|outlet| outlet.id != id);
+    /// The peer's pictures come from elsewhere from now on.
+    pub fn take(&self, id: PeerId) -> Option<VideoOutlet> {
+        let mut state = self.lock();
+        let index = state.outlets.iter().position(|outlet| outlet.id == id)?;
+        let mut outlet = state.outlets.remove(index);
+        outlet.earlier = outlet.all(&state.totals);
+        Some(outlet)
+    }
+
+    /// Takes over a peer from elsewhere, with a keyframe.
+    pub fn put(&self, mut outlet: VideoOutlet) {
+        let mut state = self.lock();
+        state.keyframe = true;
+        outlet.broken = true;
+        outlet.before = state.totals.clone();
+        state.outlets.push(outlet);
+    }
+
+    pub fn has(&self, id: PeerId) -> bool {
+        self.lock().outlets.iter().any(|outlet| outlet.id == id)
+    }
+
+    /// Who takes pictures here, and what the way to each has room for.
+    pub fn targets(&self) -> Vec<(PeerId, Bitrate)> {
+        self.lock().outlets.iter().map(|outlet| (outlet.id, outlet.target())).collect()
     }
 
     pub fn request_keyframe(&self) {
@@ -139,11 +188,11 @@ impl VideoOut {
         let mut state = self.lock();
         let fps = state.sent_rate.rate(Instant::now());
         let Some(outlet) = state.outlets.iter().find(|outlet| outlet.id == id) else { return };
-        let (now, before) = (&state.totals, &outlet.before);
-        into.codec = "H264".into();
-        into.frames_encoded = now.encoded - before.encoded;
-        into.key_frames_encoded = now.keyframes - before.keyframes;
-        into.total_encode_time = now.seconds - before.seconds;
+        let (now, all) = (&state.totals, outlet.all(&state.totals));
+        into.codec = self.codec.name().into();
+        into.frames_encoded = all.encoded;
+        into.key_frames_encoded = all.keyframes;
+        into.total_encode_time = all.seconds;
         into.frames_sent = outlet.sent;
         into.frames_per_second = fps;
         into.frame_width = now.resolution.map_or(0, |resolution| resolution.width);
@@ -156,7 +205,7 @@ impl VideoOut {
     fn target(&self) -> Bitrate {
         let state = self.lock();
         let seen = state.outlets.iter().filter(|outlet| !outlet.hidden);
-        let slowest = seen.map(|outlet| outlet.target.unwrap_or(START_RATE)).min();
+        let slowest = seen.map(VideoOutlet::target).min();
         slowest.unwrap_or(START_RATE).min(self.max)
     }
 
@@ -174,12 +223,17 @@ impl VideoOut {
         now_due
     }
 
-    /// For each peer a frame waits because its path is full: another one would only wait behind it, and is not made.
+    /// For each peer a frame waits because its path is full: another one would only wait behind it, and is not made. One
+    /// that waits for a keyframe and has room for it is not behind, whatever the others are.
     fn is_behind(&self) -> bool {
-        let waiting = |sender: &Sender<EncodedFrame>| sender.max_capacity() - sender.capacity();
+        let waiting = |outlet: &VideoOutlet| outlet.sender.max_capacity() - outlet.sender.capacity();
         let state = self.lock();
-        let mut live = state.outlets.iter().filter(|outlet| !outlet.broken && !outlet.hidden).peekable();
-        live.peek().is_some() && live.all(|outlet| waiting(&outlet.sender) > 0)
+        let takes = |outlet: &&VideoOutlet| {
+            let stuck = outlet.broken && outlet.sender.capacity() == 0;
+            !(outlet.hidden || stuck)
+        };
+        let mut live = state.outlets.iter().filter(takes).peekable();
+        live.peek().is_some() && live.all(|outlet| !outlet.broken && waiting(outlet) > 0)
     }
 
     fn hand_out(&self, frame: &EncodedFrame) {
@@ -191,10 +245,16 @@ impl VideoOut {
             if outlet.hidden || outlet.broken && !frame.keyframe {
                 return true;
             }
-            match outlet.sender.try_send(frame.clone()) {
+            let mut frame = frame.clone();
+            if let Some(last) = outlet.last_at.filter(|last| *last >= frame.captured_at) {
+                frame.captured_at = last + LEAST_STEP;
+            }
+            let captured_at = frame.captured_at;
+            match outlet.sender.try_send(frame) {
                 Ok(()) => {
                     outlet.broken = false;
                     outlet.sent += 1;
+                    outlet.last_at = Some(captured_at);
                     true
                 }
                 // It is not missed.
@@ -222,26 +282,13 @@ enum Wanted {
     Pictures(Option<Resolution>),
 }
 
-/// Runs until the encoder's slot is closed.
-pub(super) fn run(camera: &CameraLink, out: &VideoOut) {
-    let (mut sender, mut layers) = (Sending::default(), Layers::default());
-    while !camera.encoder.is_closed() {
-        let Some(frame) = camera.encoder.take(IDLE) else { continue };
-        if camera.starts.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            out.request_keyframe();
-        }
-        sender.encode(&frame, out);
-        layers.encode(&frame, &out.layers);
-    }
-}
-
 /// The encoder and what feeds it.
 #[derive(Default)]
-struct Sending {
+pub(super) struct Sending {
     pool: FramePool,
     scaler: Scaler,
     ladder: Option<Ladder>,
-    encoder: Option<H264Encoder>,
+    encoder: Option<Box<dyn VideoEncoder>>,
     budget: Budget,
     fps: f64,
     camera_rate: RateMeter,
@@ -250,7 +297,8 @@ struct Sending {
 }
 
 impl Sending {
-    fn encode(&mut self, frame: &RawFrame, out: &VideoOut) {
+    /// `taken`: when the thread took the picture; others may have had their turn with it since.
+    pub fn encode(&mut self, frame: &RawFrame, taken: Instant, out: &VideoOut) {
         let started = Instant::now();
         let target = out.target();
         let source = frame.image.resolution();
@@ -270,11 +318,20 @@ impl Sending {
         if !is_due(&mut self.next, frame.captured_at, fps, self.fps) {
             return;
         }
-        let encoder = self.encoder.get_or_insert_with(|| H264Encoder::new(target, fps.round() as u32));
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => match codec::video_encoder(out.codec, target, fps.round() as u32) {
+                Ok(encoder) => none.insert(encoder),
+                Err(error) => {
+                    tracing::error!(%error, "there is no encoder");
+                    return;
+                }
+            },
+        };
         encoder.set_target(target);
         encoder.set_fps(fps.round() as u32);
         if !self.budget.allows(frame.captured_at, target) {
-            ladder.handle_frame(frame.captured_at, started.elapsed(), Coded::Skipped);
+            ladder.handle_frame(frame.captured_at, taken.elapsed(), Coded::Skipped);
             return;
         }
 
@@ -307,7 +364,7 @@ impl Sending {
             Some(_) => Coded::Delta,
             None => Coded::Skipped,
         };
-        ladder.handle_frame(frame.captured_at, work, coded);
+        ladder.handle_frame(frame.captured_at, finished - taken, coded);
         let mut state = out.lock();
         let totals = &mut state.totals;
         totals.seconds += work.as_secs_f64();
@@ -381,7 +438,7 @@ mod tests {
     ) -> Vec<bool> {
         numbers
             .flat_map(|n| {
-                sending.encode(&frame(start, n), out);
+                sending.encode(&frame(start, n), Instant::now(), out);
                 received(frames)
             })
             .collect()
@@ -403,9 +460,9 @@ mod tests {
         encoded(20..30, start, &mut sending, &out, &mut first_frames);
         assert!(received(&mut second_frames)[0], "it goes on with a keyframe");
 
-        out.remove(PeerId(1));
+        drop(out.take(PeerId(1)));
         drop(second_frames);
-        (30..32).for_each(|n| sending.encode(&frame(start, n), &out));
+        (30..32).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert!(out.lock().outlets.is_empty(), "a peer that is gone is forgotten");
     }
 
@@ -414,7 +471,7 @@ mod tests {
         let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
         let (full, mut waiting) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(1), full, None);
-        (0..10).for_each(|n| sending.encode(&frame(start, n), &out));
+        (0..10).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert_eq!(received(&mut waiting), [true], "one waits, and nothing is made behind it");
         let (quick, mut quick_frames) = tokio::sync::mpsc::channel(100);
         out.add(PeerId(2), quick, None);
@@ -432,7 +489,7 @@ mod tests {
         out.set_target(PeerId(1), Bitrate::from_kbps(400));
         out.set_target(PeerId(2), Bitrate::from_kbps(4000));
         assert_eq!(out.target(), Bitrate::from_kbps(400));
-        out.remove(PeerId(1));
+        drop(out.take(PeerId(1)));
         assert_eq!(out.target(), Bitrate::from_kbps(900));
     }
 
@@ -460,11 +517,27 @@ mod tests {
         assert_eq!(encoded(0..10, start, &mut sending, &out, &mut frames).len(), 10);
         out.set_view(PeerId(1), None);
         out.request_keyframe();
-        (10..40).for_each(|n| sending.encode(&frame(start, n), &out));
+        (10..40).for_each(|n| sending.encode(&frame(start, n), Instant::now(), &out));
         assert!(received(&mut frames).is_empty());
         out.set_view(PeerId(1), Some(Resolution::new(320, 180)));
         let back = encoded(40..50, start, &mut sending, &out, &mut frames);
         assert!(back.len() == 10 && back[0] && !back[1..].contains(&true), "{back:?}");
+    }
+
+    #[test]
+    fn one_that_is_behind_does_not_keep_another_from_its_keyframe() {
+        let (out, mut sending, start) = (VideoOut::new(None), Sending::default(), Instant::now());
+        let (stuck, _never_read) = tokio::sync::mpsc::channel(100);
+        let (sender, mut frames) = tokio::sync::mpsc::channel(1);
+        out.add(PeerId(1), sender, None);
+        out.add(PeerId(2), stuck, None);
+        // The queue of one place is full after the first frame, and the second one is lost.
+        sending.encode(&frame(start, 0), Instant::now(), &out);
+        sending.encode(&frame(start, 1), Instant::now(), &out);
+        out.lock().outlets[0].broken = true;
+        assert_eq!(received(&mut frames), [true]);
+        let got = encoded(20..40, start, &mut sending, &out, &mut frames);
+        assert!(got.first() == Some(&true), "{got:?}");
     }
 
     #[test]

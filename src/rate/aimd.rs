@@ -109,6 +109,10 @@ impl Aimd {
     pub fn is_competing(&self) -> bool {
         self.foreign
     }
+    /// What is lost now is what finds no room in a queue.
+    pub fn has_standing_queue(&self) -> bool {
+        self.foreign || self.queue_us >= STANDING_US
+    }
     pub fn last_decrease(&self) -> Option<Instant> {
         self.last_decrease
     }

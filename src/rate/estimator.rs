@@ -56,6 +56,8 @@ pub struct EstimatorStats {
     pub queue: Duration,
     /// Share of packets lost in the last full window.
     pub loss: f64,
+    /// The same, if it is the path's own: what a full queue loses is lost again the more is repeated.
+    pub stray_loss: f64,
     pub round_trip: Duration,
     pub application_limited: bool,
 }
@@ -242,7 +244,10 @@ impl Estimator {
         if self.aimd.target() < before {
             self.prober.handle_fall(before);
         }
-        if let Some(excess) = excess {
+        if self.aimd.is_competing() {
+            // It goes by loss itself.
+            self.loss_target = None;
+        } else if let Some(excess) = excess {
             self.judge_loss(excess, &seen);
         }
     }
@@ -307,6 +312,7 @@ impl Estimator {
             sent: self.sent.over(LONG_US).map(rate),
             queue: Duration::from_micros(self.queue.delay_us().max(0) as u64),
             loss: self.loss.share(),
+            stray_loss: if self.aimd.has_standing_queue() { 0.0 } else { self.loss.share() },
             round_trip: self.round_trip,
             application_limited: self.application_limited,
         }

@@ -30,6 +30,7 @@ const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RECOVERY_PAUSE: Duration = Duration::from_secs(16);
 /// A fall is worth probing if so much of the rate is gone.
 const FALLEN: f64 = 0.7;
+const MOST: f64 = 0.6;
 /// While the encoder uses little of the target, the target is checked and raised this often.
 const IDLE_PAUSE: Duration = Duration::from_secs(10);
 /// The answer to a probe is waited for so long.
@@ -138,7 +139,9 @@ impl Prober {
         if (fallen || unknown) && rested >= self.pause
             || situation.application_limited && rested >= IDLE_PAUSE
         {
-            return Some(STEP * situation.target);
+            // What took the room may be gone as suddenly as it came. The first try is for most of what was lost.
+            let lost = self.lost.filter(|_| self.pause == RECOVERY_PAUSE).unwrap_or(0.0);
+            return Some((STEP * situation.target).max(MOST * lost));
         }
         None
     }

@@ -99,6 +99,8 @@ pub enum EndReason {
     Withdrawn,
     /// The other side did not let us in.
     Refused,
+    /// The host of the room has put us out.
+    Removed,
 }
 
 /// What happens to a call.
@@ -122,6 +124,8 @@ pub enum Happening {
     Interrupted,
     LinkFailed,
     Bye,
+    /// The host of the room has put us out.
+    Removed,
     HangUp,
     Dismiss,
     /// A deadline from [`Call::deadline`] has come.
@@ -249,6 +253,7 @@ impl Call {
                 | H::Asked
                 | H::Admitted
                 | H::Refused
+                | H::Removed
                 | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
@@ -275,6 +280,7 @@ impl Call {
                 | H::Asked
                 | H::Admitted
                 | H::Refused
+                | H::Removed
                 | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
@@ -294,6 +300,7 @@ impl Call {
                 | H::Asked
                 | H::Admitted
                 | H::Refused
+                | H::Removed
                 | H::TurnedAway(_)
                 | H::Interrupted
                 | H::LinkFailed
@@ -325,6 +332,7 @@ impl Call {
                 | H::Asked
                 | H::Admitted
                 | H::Refused
+                | H::Removed
                 | H::Knocked
                 | H::ReplyAccepted => stay,
             },
@@ -346,6 +354,7 @@ impl Call {
                     | H::Connected
                     | H::Asked
                     | H::TurnedAway(_)
+                    | H::Removed
                     | H::Interrupted
                     | H::TimeOut,
                     _,
@@ -361,6 +370,7 @@ impl Call {
                     (S::Lobby { own: Kind::Reply, since: now }, A::Nothing)
                 }
                 H::Bye => ended(E::TheyHungUp),
+                H::Removed => ended(E::Removed),
                 H::HangUp | H::Dismiss => ended(E::HungUp),
                 H::Start
                 | H::Join
@@ -379,6 +389,7 @@ impl Call {
                 H::Connected => (S::InCall { since: started }, A::Nothing),
                 H::TimeOut if now >= since + Self::RECONNECT_LIMIT => ended(E::Lost),
                 H::Bye => ended(E::TheyHungUp),
+                H::Removed => ended(E::Removed),
                 H::HangUp | H::Dismiss => ended(E::HungUp),
                 H::Join | H::TimeOut | H::CodeReady | H::CodeFailed | H::ReplyAccepted => {
                     let (rescue, action) = self.rescue(now, rescue, happening);
@@ -466,7 +477,8 @@ mod tests {
     use CallState as S;
     use Happening as H;
 
-    const ALL: [Happening; 18] = [
+    const ALL: [Happening; 19] = [
+        H::Removed,
         H::Start,
         H::Join,
         H::CodeReady,
@@ -654,16 +666,24 @@ mod tests {
                     H::TurnedAway(Turned::Withdrawn),
                 ],
                 S::Lobby { .. } => &[H::Admitted, H::Refused, H::Bye, H::LinkFailed, H::HangUp, H::Dismiss],
-                S::InCall { .. } => &[H::Interrupted, H::LinkFailed, H::Bye, H::HangUp, H::Dismiss],
+                S::InCall { .. } => {
+                    &[H::Interrupted, H::LinkFailed, H::Bye, H::Removed, H::HangUp, H::Dismiss]
+                }
                 S::Reconnecting { rescue, .. } => match rescue {
-                    Rescue::Gathering(_) => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::CodeReady, H::CodeFailed]
-                    }
+                    Rescue::Gathering(_) => &[
+                        H::Connected,
+                        H::Bye,
+                        H::Removed,
+                        H::HangUp,
+                        H::Dismiss,
+                        H::CodeReady,
+                        H::CodeFailed,
+                    ],
                     Rescue::WaitingForReply => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join, H::ReplyAccepted]
+                        &[H::Connected, H::Bye, H::Removed, H::HangUp, H::Dismiss, H::Join, H::ReplyAccepted]
                     }
                     Rescue::Waiting { .. } | Rescue::WaitingForInvite | Rescue::Connecting { .. } => {
-                        &[H::Connected, H::Bye, H::HangUp, H::Dismiss, H::Join]
+                        &[H::Connected, H::Bye, H::Removed, H::HangUp, H::Dismiss, H::Join]
                     }
                 },
             };

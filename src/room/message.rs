@@ -3,6 +3,7 @@
 //! Unknown messages and fields are ignored, so that versions may differ; sizes are limited, because the other side
 //! is a stranger until the people have seen each other.
 
+use super::roster::{MemberId, Pass, Report};
 use serde::{Deserialize, Serialize};
 
 /// A picture is not drawn larger than this.
@@ -26,6 +27,9 @@ pub enum Message {
         /// and no picture is sent by either side.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         waiting: bool,
+        /// What the sender goes by in the room; a program that knows of no rooms has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MemberId>,
     },
     /// The receiver may come in.
     Admit,
@@ -55,6 +59,12 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         proof: String,
     },
+    /// Who the sender is linked to (`roster`).
+    Members(Report),
+    /// A code on its way between two members, through a third.
+    Pass(Pass),
+    /// The host asks the receiver to mute the microphone; who is muted so may unmute.
+    Silence,
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
     /// The sender leaves.
@@ -74,7 +84,12 @@ impl Message {
             Self::View { width, height, .. } => {
                 (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
             }
+            Self::Members(report) => {
+                report.members.iter_mut().for_each(|entry| entry.name = clean_name(&entry.name));
+            }
             Self::Mute { .. }
+            | Self::Pass(_)
+            | Self::Silence
             | Self::TrustCommit { .. }
             | Self::TrustNonce { .. }
             | Self::TrustReveal { .. }
@@ -99,6 +114,7 @@ pub fn clean_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::roster::Entry;
 
     #[test]
     fn messages_survive_the_channel() {
@@ -107,11 +123,23 @@ mod tests {
             microphone_muted: true,
             camera_stopped: false,
             waiting: true,
+            id: Some(MemberId([0, 1, 2, 3, 4, 5, 0xfe, 0xff])),
         };
         let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
         let view = Message::View { width: 1280, height: 720, shown: true };
         assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
-        for message in [hello, mute, view, Message::Admit, Message::Refuse, Message::Bye] {
+        let (one, other) = (MemberId([1; 8]), MemberId([2; 8]));
+        let entry = Entry { id: other, name: "Bo".into(), order: 1 };
+        let members =
+            Report { number: 1, order: 0, host: one, locked: false, removed: vec![], members: vec![entry] };
+        let (members, pass) =
+            (Message::Members(members), Pass { to: one, from: other, attempt: 1, payload: "2can".into() });
+        assert_eq!(
+            members.to_json(),
+            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
+        );
+        let messages = [hello, mute, view, members, Message::Pass(pass), Message::Silence];
+        for message in messages.into_iter().chain([Message::Admit, Message::Refuse, Message::Bye]) {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
     }
@@ -124,6 +152,7 @@ mod tests {
             microphone_muted: false,
             camera_stopped: false,
             waiting: false,
+            id: None,
         };
         assert_eq!(Message::from_json(newer), Some(hello));
         for text in ["", "{}", "[]", "null", r#"{"type":"dance"}"#, r#"{"type":"mute"}"#, "\u{0}"] {

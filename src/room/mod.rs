@@ -6,4 +6,5 @@ pub mod diagnosis;
 pub mod message;
 pub mod nat;
 pub mod nearby;
+pub mod roster;
 pub mod trust;

@@ -1,4 +1,4 @@
-//! Puts the RTP packets of an H.264 stream back together: whole access units in order, each one decodable.
+//! Puts the RTP packets of a video stream back together: whole access units in order, each one decodable.
 //!
 //! The `vdec-*` thread of a peer owns it: packets in with [`VideoAssembler::handle_packet`], then
 //! [`VideoAssembler::poll`] until it gives nothing, then sleep until a packet or [`VideoAssembler::deadline`].
@@ -12,14 +12,16 @@
 //! ```
 //!
 //! A unit is given out only if everything it may refer to was: the decoder never predicts from a picture
-//! it has not seen, so it shows no damage. Pictures of the upper temporal layer may be missed ([`FrameNumbers`]). The rules follow RFC 6184 and what libwebrtc does in
+//! it has not seen, so it shows no damage. Pictures of the upper temporal layer may be missed (`frame_number`). The rules follow RFC 6184 and what libwebrtc does in
 //! `modules/video_coding/packet_buffer.cc` and `h264_sps_pps_tracker.cc`: H.264 has no mark for the start of a
-//! frame, so a run begins where the one before ended, or at parameter sets.
+//! frame, so a run begins where the one before ended, or at parameter sets. What else depends on the format is in
+//! [`Format`]; a stream that changes it begins anew.
 
-use super::frame_number::FrameNumbers;
-use super::h264::{self, AnnexB, Contents, Damaged};
+use super::format::{Contents, Damaged, Format};
 use super::unwrap::{SequenceUnwrapper, TimestampUnwrapper};
+use super::vp8;
 use crate::frame::RtpPacket;
+use crate::units::VideoCodec;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,8 +30,6 @@ use std::time::{Duration, Instant};
 const MAX_PACKETS: usize = 2048;
 /// Payload bytes held at most, with the same consequence.
 const MAX_BYTES: usize = 4 << 20;
-/// A longer parameter set is not remembered. Real ones have 10 to 60 bytes.
-const MAX_PARAMETER_SET: usize = 512;
 /// Reordering on real paths is over in this time; a hole older than this is a loss.
 const REORDER_GRACE: Duration = Duration::from_millis(20);
 /// What one request for a missing packet takes besides the round trip. A picture that no other refers to is worth
@@ -38,10 +38,11 @@ const ASK_TIME: Duration = Duration::from_millis(60);
 /// So many packets in sequence, all of them older than what was given out, are a sender that has started anew.
 const RESTART_RUN: u32 = 128;
 
-/// One picture as it was encoded, Annex B.
+/// One picture as it was encoded; H.264 as Annex B.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessUnit {
     pub data: Bytes,
+    pub codec: VideoCodec,
     /// 90 kHz, unwrapped; the low 32 bits are the RTP timestamp.
     pub timestamp: i64,
     pub keyframe: bool,
@@ -63,7 +64,7 @@ pub struct AssemblerCounters {
     pub duplicates: u64,
     /// Packets that came after they were given up.
     pub late: u64,
-    /// Payloads that break RFC 6184.
+    /// Payloads that break RFC 6184 or RFC 7741.
     pub damaged: u64,
 }
 
@@ -94,9 +95,7 @@ pub struct VideoAssembler {
     needs_keyframe: bool,
     /// The packet before this keyframe's first was seen and belongs to another picture.
     clean_start: Option<i64>,
-    sps: Bytes,
-    pps: Bytes,
-    numbers: FrameNumbers,
+    format: Format,
     restart: (u16, u32),
     dropped_timestamp: Option<i64>,
     counters: AssemblerCounters,
@@ -135,9 +134,7 @@ impl VideoAssembler {
             deadline: None,
             needs_keyframe: false,
             clean_start: None,
-            sps: Bytes::new(),
-            pps: Bytes::new(),
-            numbers: FrameNumbers::default(),
+            format: Format::new(VideoCodec::H264),
             restart: (0, 0),
             dropped_timestamp: None,
             counters: AssemblerCounters::default(),
@@ -185,9 +182,11 @@ impl VideoAssembler {
     }
 
     pub fn handle_packet(&mut self, packet: RtpPacket) {
-        if self.ssrc != Some(packet.ssrc) {
+        let codec = if packet.payload_type == vp8::VP8 { VideoCodec::Vp8 } else { VideoCodec::H264 };
+        if self.ssrc != Some(packet.ssrc) || self.format.codec() != codec {
             self.start_anew();
             self.ssrc = Some(packet.ssrc);
+            self.format = Format::new(codec);
         }
         let mut sequence = self.sequences.unwrap(packet.sequence);
         if self.given.is_some_and(|given| sequence <= given) {
@@ -207,10 +206,7 @@ impl VideoAssembler {
             return;
         }
         // A damaged payload keeps its place, so that its unit fails as a whole when it is put together.
-        let contents = Contents::of(&packet.payload).unwrap_or_default();
-        if contents.sps || contents.pps {
-            self.remember_parameter_sets(&packet.payload);
-        }
+        let contents = self.format.read(&packet.payload);
         if self.packets.len() >= MAX_PACKETS || self.bytes + packet.payload.len() > MAX_BYTES {
             self.drop_before(i64::MAX);
             self.next = None;
@@ -287,14 +283,14 @@ impl VideoAssembler {
             self.needs_keyframe |= self.sequences.highest().is_some() && last_old.is_some();
             return None;
         };
-        let with_sets = first.contents.sps;
+        let clean = first.contents.clean;
         if self.starts_picture(entry) {
             self.clean_start = Some(entry);
         }
         self.drop_before(entry);
         self.needs_keyframe = false;
         // Without parameter sets in this unit, a lost packet in front of it may have changed them.
-        if !with_sets && self.clean_start != Some(entry) && !self.directly_after_given(entry) {
+        if !clean && self.clean_start != Some(entry) && !self.directly_after_given(entry) {
             return Some(Run::Missing(entry - 1));
         }
         Some(self.run(entry))
@@ -352,19 +348,12 @@ impl VideoAssembler {
     /// Where the next picture behind a hole starts, if it is whole and refers to nothing in the hole or cut by it.
     fn follows_hole(&self, missing: i64) -> Option<i64> {
         let from = self.next?;
-        let start_of = |packet: &Stored| {
-            let may = packet.contents.slice && !packet.contents.idr;
-            self.numbers.start(&packet.payload).filter(|_| may)
-        };
         let mut behind = self.packets.range(missing + 1..);
-        let (behind, start) = behind.find_map(|(&sequence, packet)| Some((sequence, start_of(packet)?)))?;
-        let harmless = |packet: &Stored| {
-            let Contents { entry, idr, pps, .. } = packet.contents;
-            !(entry || idr || pps || packet.contents.slice && h264::is_reference(&packet.payload))
-        };
+        let (behind, start) =
+            behind.find_map(|(&sequence, packet)| Some((sequence, self.format.start(&packet.payload)?)))?;
         let passed = usize::try_from(behind - from).unwrap_or(usize::MAX);
-        (self.packets.range(from..behind).all(|(_, packet)| harmless(packet))
-            && self.numbers.follows(start, passed)
+        (self.packets.range(from..behind).all(|(_, packet)| self.format.is_harmless(&packet.payload))
+            && self.format.follows(start, passed)
             && matches!(self.run(behind), Run::Whole(..)))
         .then_some(behind)
     }
@@ -372,10 +361,10 @@ impl VideoAssembler {
     /// Where the first keyframe behind `sequence` starts that is here from end to end.
     fn whole_keyframe_after(&self, sequence: i64) -> Option<i64> {
         let entries = self.packets.range(sequence + 1..).filter(|(_, packet)| packet.contents.entry);
-        entries.map(|(&entry, packet)| (entry, packet.contents.sps)).find_map(|(entry, with_sets)| {
+        entries.map(|(&entry, packet)| (entry, packet.contents.clean)).find_map(|(entry, clean)| {
             let Run::Whole(first, last) = self.run(entry) else { return None };
-            let idr = self.packets.range(first..=last).any(|(_, packet)| packet.contents.idr);
-            (idr && (with_sets || self.starts_picture(entry))).then_some(entry)
+            let keyframe = self.packets.range(first..=last).any(|(_, packet)| packet.contents.keyframe);
+            (keyframe && (clean || self.starts_picture(entry))).then_some(entry)
         })
     }
 
@@ -395,29 +384,17 @@ impl VideoAssembler {
         let starting = self.next.is_none();
         let packets: Vec<Stored> = (first..=last).filter_map(|s| self.packets.remove(&s)).collect();
         self.packets = self.packets.split_off(&(last + 1));
-        let bytes: usize = packets.iter().map(|packet| packet.payload.len()).sum();
         self.bytes = self.packets.values().map(|packet| packet.payload.len()).sum();
         self.given = Some(last);
         self.hole = None;
 
-        let all = |wanted: fn(&Contents) -> bool| packets.iter().any(|packet| wanted(&packet.contents));
-        let keyframe = all(|contents| contents.idr);
-        let (sps, pps) = (all(|contents| contents.sps), all(|contents| contents.pps));
+        let keyframe = packets.iter().any(|packet| packet.contents.keyframe);
         let Some(front) = packets.first() else { return Ok(None) };
         if starting && !keyframe {
             return Ok(None);
         }
-        let mut unit = AnnexB::with_capacity(bytes + self.sps.len() + self.pps.len() + 64);
-        if keyframe && !(sps && pps) {
-            if self.sps.is_empty() || self.pps.is_empty() {
-                return Err(Damaged);
-            }
-            unit.push_nal(&self.sps);
-            unit.push_nal(&self.pps);
-        }
-        packets.iter().try_for_each(|packet| unit.push_payload(&packet.payload))?;
-        let data = unit.finish()?;
-        self.numbers.handle_picture(packets.iter().find_map(|packet| self.numbers.start(&packet.payload)));
+        let payloads: Vec<&Bytes> = packets.iter().map(|packet| &packet.payload).collect();
+        let data = self.format.unit(&payloads, keyframe)?;
         self.next = Some(last + 1);
         self.clean_start = None;
         self.needs_keyframe = false;
@@ -429,6 +406,7 @@ impl VideoAssembler {
         let arrivals = || packets.iter().map(|packet| packet.arrived_at);
         Ok(Some(AccessUnit {
             data: data.into(),
+            codec: self.format.codec(),
             timestamp: front.timestamp,
             keyframe,
             first_arrival: arrivals().min().unwrap_or(front.arrived_at),
@@ -448,26 +426,13 @@ impl VideoAssembler {
         }
     }
 
-    fn remember_parameter_sets(&mut self, payload: &Bytes) {
-        h264::parameter_sets(payload, |nal| {
-            if nal.len() <= MAX_PARAMETER_SET {
-                let kept = Bytes::copy_from_slice(nal);
-                if nal[0] & 0x1f == h264::SPS {
-                    self.numbers.handle_sps(nal);
-                    self.sps = kept;
-                } else {
-                    self.pps = kept;
-                }
-            }
-        });
-    }
-
     /// Another stream, or the same sender after a restart. The timestamps go on, so that those given out do not
     /// jump back.
     fn start_anew(&mut self) {
         let old = std::mem::take(self);
         (self.patience, self.short_patience) = (old.patience, old.short_patience);
         self.ssrc = old.ssrc;
+        self.format = Format::new(old.format.codec());
         self.timestamps = old.timestamps;
         self.counters = old.counters;
     }
@@ -475,3 +440,5 @@ impl VideoAssembler {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vp8_tests;

@@ -2,7 +2,7 @@
 //! start here, would anybody miss it, how large is the picture.
 
 use super::frame_number::picture_size;
-use super::h264::{self, Contents};
+use super::h264::{self, NalUnits};
 use crate::units::Resolution;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub struct Glance {
 impl Glance {
     /// Of a single NAL unit, a STAP-A or an FU-A (RFC 6184).
     pub fn of(payload: &[u8]) -> Self {
-        let Ok(contents) = Contents::of(payload) else { return Self { empty: true, ..Self::default() } };
+        let Ok(units) = NalUnits::of(payload) else { return Self { empty: true, ..Self::default() } };
         let mut size = None;
-        if contents.sps {
+        if units.sps {
             h264::parameter_sets(payload, |nal| {
                 if nal[0] & 0x1f == h264::SPS {
                     size = picture_size(nal);
@@ -32,9 +32,9 @@ impl Glance {
             });
         }
         Self {
-            empty: contents.empty,
-            parameters: contents.sps,
-            keyframe: contents.idr,
+            empty: units.empty,
+            parameters: units.sps,
+            keyframe: units.idr,
             disposable: !h264::is_reference(payload),
             size,
         }

@@ -1,6 +1,8 @@
 //! H.264 in RTP (RFC 6184, packetization modes 0 and 1): what is in a payload, and how payloads become an access
 //! unit in Annex B form. Payloads come from the network: nothing in them is trusted.
 
+use super::format::Damaged;
+
 /// Most NAL units one aggregation packet may hold; more is damage.
 const MAX_AGGREGATED: usize = 64;
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -12,13 +14,9 @@ pub(super) const PPS: u8 = 8;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-/// The payload breaks RFC 6184, or uses what mode 1 has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damaged;
-
 /// What a payload holds, seen without its neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(super) struct NalUnits {
     /// Nothing to decode: padding, or NAL types that RFC 6184 tells receivers to ignore.
     pub empty: bool,
     /// Any slice, IDR or not.
@@ -31,14 +29,14 @@ pub(super) struct Contents {
     pub entry: bool,
 }
 
-impl Contents {
+impl NalUnits {
     pub fn of(payload: &[u8]) -> Result<Self, Damaged> {
-        let mut contents = Self::default();
+        let mut units = Self::default();
         match payload {
-            [] => contents.empty = true,
+            [] => units.empty = true,
             [header, ..] if header & 0x1f == STAP_A => {
                 for nal in aggregated(payload) {
-                    contents.add(nal?);
+                    units.add(nal?);
                 }
             }
             [indicator, header, piece @ ..] if indicator & 0x1f == FU_A => {
@@ -46,14 +44,14 @@ impl Contents {
                 if piece.is_empty() || start && header & 0x40 != 0 {
                     return Err(Damaged);
                 }
-                contents.add_slice(header & 0x1f, if start { Some(piece[0]) } else { None });
+                units.add_slice(header & 0x1f, if start { Some(piece[0]) } else { None });
             }
-            [header, ..] if (1..=23).contains(&(header & 0x1f)) => contents.add(payload),
+            [header, ..] if (1..=23).contains(&(header & 0x1f)) => units.add(payload),
             // 0, 30, 31: reserved, to be ignored (RFC 6184, section 5.2). 25-27 and 29 are for mode 2 alone.
-            [header, ..] if matches!(header & 0x1f, 0 | 30 | 31) => contents.empty = true,
+            [header, ..] if matches!(header & 0x1f, 0 | 30 | 31) => units.empty = true,
             _ => return Err(Damaged),
         }
-        Ok(contents)
+        Ok(units)
     }
 
     fn add(&mut self, nal: &[u8]) {
@@ -219,14 +217,14 @@ mod tests {
 
     #[test]
     fn contents_are_seen_through_each_kind_of_packet() {
-        let idr = Contents { slice: true, idr: true, entry: true, ..Contents::default() };
-        assert_eq!(Contents::of(&[0x65, 0x88]), Ok(idr));
-        assert_eq!(Contents::of(&[0x7c, 0x85, 0x88]), Ok(idr));
-        assert_eq!(Contents::of(&[0x65, 0x08]), Ok(Contents { entry: false, ..idr }));
-        assert_eq!(Contents::of(&[0x7c, 0x05, 0x88]), Ok(Contents { entry: false, ..idr }));
-        let sets = Contents { sps: true, pps: true, entry: true, ..Contents::default() };
-        assert_eq!(Contents::of(&[24, 0, 1, 0x67, 0, 1, 0x68]), Ok(sets));
-        assert_eq!(Contents::of(&[]), Ok(Contents { empty: true, ..Contents::default() }));
+        let idr = NalUnits { slice: true, idr: true, entry: true, ..NalUnits::default() };
+        assert_eq!(NalUnits::of(&[0x65, 0x88]), Ok(idr));
+        assert_eq!(NalUnits::of(&[0x7c, 0x85, 0x88]), Ok(idr));
+        assert_eq!(NalUnits::of(&[0x65, 0x08]), Ok(NalUnits { entry: false, ..idr }));
+        assert_eq!(NalUnits::of(&[0x7c, 0x05, 0x88]), Ok(NalUnits { entry: false, ..idr }));
+        let sets = NalUnits { sps: true, pps: true, entry: true, ..NalUnits::default() };
+        assert_eq!(NalUnits::of(&[24, 0, 1, 0x67, 0, 1, 0x68]), Ok(sets));
+        assert_eq!(NalUnits::of(&[]), Ok(NalUnits { empty: true, ..NalUnits::default() }));
     }
 
     #[test]

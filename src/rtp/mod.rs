@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods)]
 
 mod assembler;
+mod format;
 mod frame_number;
 mod freeze;
 mod glance;
@@ -23,6 +24,7 @@ pub mod red;
 mod throttle;
 mod unwrap;
 mod voice;
+pub mod vp8;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;

@@ -330,7 +330,11 @@ impl App {
             }
             Act::Cancel => self.cancel(),
             Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
-            Act::Admit(admit) => self.engine.send(Command::Admit(admit)),
+            Act::Admit(admit) => {
+                if let Some(person) = self.model.person {
+                    self.engine.send(Command::Admit(person, admit));
+                }
+            }
             Act::Back => {
                 self.forget_paste();
                 self.engine.send(Command::Dismiss);
@@ -416,17 +420,17 @@ impl App {
 
     /// Lets the other side know what becomes of its picture. Here and not in `ui`, which a hidden window does not run.
     fn tell_shown(&mut self, ctx: &egui::Context) {
-        if !self.model.call.in_call() {
+        let Some(person) = self.model.person.filter(|_| self.model.call.in_call()) else {
             self.shown.reset();
             self.view.drawn = None;
             return;
-        }
+        };
         let visible = ctx.input(|input| input.viewport().visible()) != Some(false);
         let scale = ctx.pixels_per_point();
         let pixels = |points: f32| (points * scale).round().clamp(0.0, 1e5) as u32;
         let drawn = self.view.drawn.map(|size| Resolution::new(pixels(size.x), pixels(size.y)));
         if let Some(drawn) = self.shown.poll((self.clock)(), visible, drawn) {
-            self.engine.send(Command::View(drawn));
+            self.engine.send(Command::View(person, drawn));
         }
     }
 

@@ -7,6 +7,7 @@ use crate::engine::{
 };
 use crate::invite::{InviteError, Kind};
 use crate::net::Reach;
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
@@ -54,6 +55,8 @@ pub struct Model {
     pub locked: bool,
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
+    /// Who the other side is, as the engine names them.
+    pub person: Option<PeerId>,
     pub remote: RemotePeer,
     pub words: WordsModel,
     pub nearby: Vec<NearbyPerson>,
@@ -95,6 +98,7 @@ impl Default for Model {
             refusal: None,
             locked: false,
             candidates_added: 0,
+            person: None,
             remote: RemotePeer::default(),
             words: WordsModel::default(),
             nearby: Vec::new(),
@@ -218,6 +222,11 @@ impl Model {
         if self.remote.name.is_empty() { "Guest" } else { &self.remote.name }
     }
 
+    /// Whether the two sides have no video codec in common.
+    pub fn is_sound_only(&self) -> bool {
+        self.stats.as_ref().is_some_and(|stats| stats.peers.iter().any(PeerStats::is_sound_only))
+    }
+
     /// Takes one event; `now` is for how long a call was.
     pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
@@ -267,8 +276,15 @@ impl Model {
                 "Your address has changed. Send the new invite: the old one may not lead here any more."
                     .into(),
             )],
-            Event::Remote(remote) => self.know(remote),
-            Event::Trust(comparison) => {
+            Event::Remote(person, remote) => {
+                self.person = Some(person);
+                self.know(remote)
+            }
+            Event::Left(person) => {
+                self.person.take_if(|known| *known == person);
+                Vec::new()
+            }
+            Event::Trust(_, comparison) => {
                 self.words.take(comparison);
                 Vec::new()
             }
@@ -297,7 +313,7 @@ impl Model {
                 self.trouble = Some(trouble);
                 Vec::new()
             }
-            Event::Picture(picture) => vec![Effect::RemotePicture(picture)],
+            Event::Picture(_, picture) => vec![Effect::RemotePicture(picture)],
             Event::Devices(devices) => {
                 self.devices = *devices;
                 Vec::new()
@@ -317,18 +333,21 @@ impl Model {
                 vec![Effect::MutedHint(true)]
             }
             Event::SpeaksWhileMuted => Vec::new(),
-            Event::Levels { microphone, remote } => {
+            Event::Levels { microphone, people } => {
                 self.microphone_level = microphone;
-                self.remote_level = remote;
+                self.remote_level = people.first().map_or(0.0, |(_, level)| *level);
                 Vec::new()
             }
-            Event::Stats(stats, quality) => {
+            Event::Stats(stats, people) => {
                 self.rates = Rates::between(self.stats.as_deref(), &stats);
                 self.stats = Some(stats);
-                self.quality = quality;
+                self.quality = people.first().map_or(Quality::Unknown, |(_, quality)| *quality);
                 Vec::new()
             }
-            Event::FirstPicture => Vec::new(),
+            Event::FirstPicture(_) | Event::Invite(_) | Event::Room(_) => Vec::new(),
+            Event::MutedBy(_) => {
+                vec![Effect::Toast(Tone::Plain, "The host has muted your microphone.".into())]
+            }
             Event::Gone => {
                 self.gone = true;
                 Vec::new()

@@ -83,6 +83,10 @@ pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'stat
             "This invite is over",
             "It was taken back, or its call has ended. Ask for a new one.".into(),
         ),
+        EndReason::Removed => (
+            "You were removed from the call",
+            "Its host has ended it for you. The others may still be in it.".into(),
+        ),
         EndReason::Refused => (
             "They did not let you in",
             "Ask them in the chat where you got the invite, then join again.".into(),

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use timer::bench;
-use twocan::frame::RtpPacket;
+use twocan::frame::{I420, RtpPacket};
 use twocan::invite;
+use twocan::mix::{Arrangement, Compositor, Limiter, Member, SoundMixer, Tile, places};
 use twocan::ports::{PeerId, SenderReport};
 use twocan::rate::{Departure, Estimator, Feedback, Pacer, PacketReport, Priority};
 use twocan::relay::{Encoding, History, Item, Relay, Source, View};
@@ -251,10 +252,59 @@ fn relay(receivers: u64) {
     }
 }
 
+/// What a host does for six guests each 10 ms, and for each picture.
+fn mix() {
+    let (mut random, mut mixer) = (Random(4), SoundMixer::new(Some(5)));
+    let voices: Vec<[f32; VOICE_BLOCK]> =
+        (0..7).map(|_| std::array::from_fn(|_| random.below(2_000) as f32 / 4_000.0 - 0.25)).collect();
+    let mut limiters = vec![Limiter::default(); 7];
+    let mut out = [0.0; VOICE_BLOCK];
+    bench("mix: 10 ms of 7 voices for 7 listeners", REPEATS, || {
+        voices.iter().zip(0..).for_each(|(voice, id)| mixer.put(Member::Guest(PeerId(id)), voice));
+        mixer.mix();
+        for (limiter, id) in limiters.iter_mut().zip(0..) {
+            mixer.hear(Some(Member::Guest(PeerId(id))), &mut out);
+            limiter.apply(&mut out);
+            black_box(&out);
+        }
+    });
+    let sources: Vec<I420> = (0..6)
+        .map(|n| {
+            let mut image = I420::black(Resolution::new(640, 360));
+            image.planes_mut().0.iter_mut().for_each(|pixel| *pixel = random.below(200) as u8 + n);
+            image
+        })
+        .collect();
+    let now = Instant::now();
+    for (what, arrangement, changed) in [
+        ("6 of 640x360 in a grid", Arrangement::Grid, 6),
+        ("6 of 640x360, one large", Arrangement::Speaker, 6),
+        ("6 of 640x360 in a grid, one new", Arrangement::Grid, 1),
+        ("nothing new", Arrangement::Grid, 0),
+    ] {
+        let mut compositor = Compositor::new(Resolution::HD, now);
+        let (found, mut number) = (places(Resolution::HD, 6, arrangement), 0);
+        bench(&format!("compose: {what}"), 200, || {
+            number += 1;
+            let tile = |n: usize| Tile {
+                member: Member::Guest(PeerId(n as u64)),
+                place: found[n],
+                picture: Some((&sources[n], if n < changed { number } else { 0 })),
+                name: "Guest with a name",
+                muted: n.is_multiple_of(2),
+                speaking: n == 1,
+            };
+            let tiles: [Tile; 6] = std::array::from_fn(tile);
+            black_box(compositor.compose(now, &tiles));
+        });
+    }
+}
+
 fn main() {
     relay(1);
     relay(8);
     relay(31);
+    mix();
     estimator();
     pacer();
     assembler("assembler: a picture of 8 packets", 0);

@@ -48,6 +48,8 @@ MEDIA = ["--camera", "pattern", "--size", "320x180", "--fps", "15", "--microphon
 # Nothing may hang without a word for longer.
 OUTCOME_S = 15
 ONE_PASTE_S = 10
+# A call that is up over a relay, though a direct path is possible, has left it by then.
+LEAVE_RELAY_S = 20
 CODE_S = 30
 
 
@@ -121,6 +123,11 @@ class Side:
         peers = (self.stats or {}).get("peers") or [{}]
         return peers[0].get("candidatePair", {})
 
+    def frozen(self):
+        """Seconds that the picture has stood still so far."""
+        peers = (self.stats or {}).get("peers") or [{}]
+        return peers[0].get("inbound", {}).get("video", {}).get("totalFreezesDuration", 0)
+
     def is_relayed(self):
         pair = self.pair()
         ends = [pair.get(end, "") for end in ("local", "remote")]
@@ -179,8 +186,8 @@ class Lab:
             self.nat("down")
 
 
-def outcome(host, guest, start, limit):
-    """Waits for pictures on both sides, or for the host to give up."""
+def outcome(host, guest, start, limit, direct):
+    """Waits for pictures on both sides, or for the host to give up. `direct`: a call that comes up over a relay has to leave it."""
     while time.time() < start + limit:
         if host.picture and guest.picture:
             break
@@ -194,7 +201,16 @@ def outcome(host, guest, start, limit):
         end = time.time() + 3
         while time.time() < end and not (host.pair().get("local") and guest.pair().get("local")):
             time.sleep(0.05)
-        line["outcome"] = "relayed" if host.is_relayed() or guest.is_relayed() else "direct"
+        relayed = lambda: host.is_relayed() or guest.is_relayed()
+        if direct and relayed():
+            end = time.time() + LEAVE_RELAY_S
+            while time.time() < end and relayed():
+                time.sleep(0.05)
+            line["relayed_s"] = round(time.time() - max(host.picture, guest.picture), 1)
+            # Whether the picture stood still meanwhile shows a little later.
+            time.sleep(3)
+            line["frozen_s"] = max(side.frozen() for side in (host, guest))
+        line["outcome"] = "relayed" if relayed() else "direct"
         line["pair"] = host.pair()
         line["pastes"] = 1 if any("This reply was not needed" in sentence for sentence in host.said) else 2
     elif host.gave_up:
@@ -223,7 +239,8 @@ def call(lab, a, b, way, folder):
         if pasted:
             start = time.time()
             host.paste(reply)
-        line.update(outcome(host, guest, start, OUTCOME_S if pasted else ONE_PASTE_S))
+        direct = expected(a, b, way) == "direct"
+        line.update(outcome(host, guest, start, OUTCOME_S if pasted else ONE_PASTE_S, direct))
         if not pasted and line["outcome"] == "hangs":
             # Nothing is wrong: the host still waits for the reply.
             line["outcome"] = "two pastes"

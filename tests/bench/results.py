@@ -220,10 +220,11 @@ def nat_table():
         rows = [[f"**{name}**", *(nat_cell(lines.get(f"{way} {a} {b}")) for b, _ in NAT_KINDS)] for a, name in NAT_KINDS]
         text += ["", f"### {title}", "", *table(["invites \\ answers", *(name for _, name in NAT_KINDS)], rows)]
         timed = sorted(line["seconds"] for line in kept if line["way"] == way and line["outcome"] in ("direct", "relayed"))
-        early = [line for line in kept if line["way"] == way and way.startswith("turn") and line.get("pastes") == 1 and line["outcome"] == "relayed"]
+        early = [line for line in kept if line["way"] == way and "relayed_s" in line]
         if early:
-            text += ["", f"{len(early)} were up through the guest's relay before the reply was pasted, and stay there: the router of who invites lets the "
-                     "relay in, which has the address of the STUN server here."]
+            text += ["", f"{len(early)} were up through the guest's relay before the reply was pasted (the router of who invites lets the relay in, which has the "
+                     f"address of the STUN server here) and left it {min(line['relayed_s'] for line in early):g} to {max(line['relayed_s'] for line in early):g} s "
+                     f"after the first picture, which stood still for at most {max(line['frozen_s'] for line in early):g} s in all."]
         if timed:
             text += ["", f"{len(timed)} connect; seconds to the picture: median {timed[len(timed) // 2]:g}, slowest {timed[-1]:g}."]
     sentences = {}

@@ -4,13 +4,16 @@
 //! Both must decode 25 pictures a second of H.264 and hear the other. The pictures are small, because the two
 //! encoders and decoders share what cores the machine has.
 //!
-//! `page` does the same with the page for people without the app, pressed and read as a person would.
+//! `vp8` does it with a browser that has no H.264. `page` does the same with the page for people without the app, pressed
+//! and read as a person would, and `knock` what needs no reply: a browser at the app's door.
 
 mod devtools;
+mod knock;
 mod page;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod vp8;
 
 use serde_json::Value;
 use server::Server;

@@ -12,9 +12,11 @@ use serde_json::Value;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Lines, Running, alone, skip};
+use support::{Lines, Running, Scratch, alone, find_program, skip, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(40);
+/// By then a STUN server has answered whoever keeps the code valid, also if the first question was lost.
+const KNOWN_AFTER: Duration = Duration::from_secs(5);
 const NO_LAB: &str = "the tests with routers need root, `ip netns` and `nft`";
 
 /// Answers STUN requests (RFC 8489) in the namespace this test program is started in again, until its input ends.
@@ -56,6 +58,33 @@ fn serve(lab: &Lab) -> Running {
     server
 }
 
+const LOGIN: [&str; 2] = ["lab", "labpass"];
+
+/// A relay (coturn, Debian's package) at the address of the STUN server, which it is as well.
+fn serve_relay(lab: &Lab, scratch: &Scratch) -> Option<Running> {
+    let program = find_program(&["turnserver", "/usr/bin/turnserver"])?;
+    let mut command = lab.command("net", program.to_str()?);
+    command
+        .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech", "--realm", "lab.test"])
+        .args(["--fingerprint", "--listening-port", "3478", "--log-file", "stdout", "--simple-log"])
+        .args(STUN.iter().flat_map(|at| ["--listening-ip", at.trim_end_matches(":3478")]))
+        .args(["--relay-ip", STUN[0].trim_end_matches(":3478"), "--user", &LOGIN.join(":")])
+        .arg("--userdb")
+        .arg(scratch.join("turndb"))
+        .arg("--pidfile")
+        .arg(scratch.join("turn.pid"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let running = Running::start(&mut command);
+    wait_for("the relay", PATIENCE, || {
+        let sockets = lab.command("net", "cat").arg("/proc/net/tcp").output().unwrap().stdout;
+        // It listens on port 3478.
+        String::from_utf8(sockets).unwrap().contains(":0D96 ").then_some(())
+    });
+    Some(running)
+}
+
 fn with_network(command: &mut Command) -> &mut Command {
     for server in STUN {
         command.args(["--ice-server", &format!("stun:{server}")]);
@@ -82,6 +111,15 @@ impl Person {
         let codes = running.lines();
         let said = Lines::of(running.child.stderr.take().unwrap(), place);
         Self { running, codes, said }
+    }
+
+    /// Waits for statistics of its only peer that are as wanted; older ones are passed over.
+    fn stats<T>(&self, what: &str, is: impl Fn(&Value) -> Option<T>) -> T {
+        wait_for(what, PATIENCE, || {
+            let line = self.codes.next(PATIENCE);
+            let stats: Value = serde_json::from_str(&line).ok()?;
+            is(stats["peers"].get(0)?)
+        })
     }
 
     /// Waits for a sentence with this in it.
@@ -144,4 +182,85 @@ fn two_ordinary_routers_are_passed_and_strict_ones_are_named() {
         (&network["nat"], &network["stunServers"][0]["answers"]),
         (&"udp-blocked".into(), &false.into())
     );
+}
+
+/// Either side may be the one that cannot use UDP, if the other can be reached.
+#[test]
+fn where_udp_is_blocked_the_call_goes_over_tcp() {
+    let _alone = alone();
+    let Some(lab) = Lab::new("tcp") else { return skip(NO_LAB) };
+    let _server = serve(&lab);
+    for kinds in [[Kind::Open, Kind::UdpBlocked], [Kind::UdpBlocked, Kind::Open]] {
+        let (ann, bo) = exchange(&lab, kinds);
+        for person in [&ann, &bo] {
+            person.says("Their picture is here.");
+        }
+    }
+}
+
+/// While the code is out, the router of who made it gets another address.
+#[test]
+fn an_invite_follows_its_router_to_another_address() {
+    let _alone = alone();
+    let Some(lab) = Lab::new("renumber") else { return skip(NO_LAB) };
+    let _server = serve(&lab);
+    lab.route("ra", Kind::PortRestricted);
+    lab.route("rb", Kind::PortRestricted);
+    let mut ann = Person::new(&lab, "a", &["call"]);
+    let old = ann.codes.next(PATIENCE);
+    std::thread::sleep(KNOWN_AFTER);
+    lab.renumber("ra");
+    ann.says("The address of this computer has changed. Send this new invite");
+    // For the person at the terminal: a script that reads the standard output has its code already.
+    let new = ann.says("2can");
+    assert_ne!(old, new);
+    let bo = Person::new(&lab, "b", &["answer", &new]);
+    ann.running.type_line(&bo.codes.next(PATIENCE));
+    for person in [&ann, &bo] {
+        person.says("Their picture is here.");
+    }
+}
+
+/// The router of who invites knows the relay's address, and lets it in before the other side's: the call comes up over
+/// the relay, without a reply, though both routers let each other in once both have sent.
+#[test]
+fn a_call_over_a_relay_moves_to_the_direct_path() {
+    let _alone = alone();
+    let Some(lab) = Lab::new("relay") else { return skip(NO_LAB) };
+    let scratch = Scratch::new("nat-relay");
+    let Some(_relay) = serve_relay(&lab, &scratch) else {
+        return skip("the test with a relay needs coturn (Debian: coturn)");
+    };
+    let url = format!("turn:{}?transport=tcp", STUN[0]);
+    let login = ["--ice-server", &url, "--ice-user", LOGIN[0], "--ice-password", LOGIN[1]];
+    // The guest's relay, then the relays of both.
+    for (kinds, relay_of_host) in
+        [([Kind::Restricted, Kind::PortRestricted], false), ([Kind::Restricted, Kind::Symmetric], true)]
+    {
+        lab.route("ra", kinds[0]);
+        lab.route("rb", kinds[1]);
+        let host: &[&str] = if relay_of_host { &login } else { &[] };
+        let ann = Person::new(&lab, "a", &[&["call", "--stats", "-"], host].concat());
+        let invite = ann.codes.next(PATIENCE);
+        let bo = Person::new(&lab, "b", &[&["answer", &invite, "--stats", "-"], &login[..]].concat());
+        // The first line is the reply, which nobody pastes.
+        bo.codes.next(PATIENCE);
+        for (person, other) in [(&ann, "10.98.20.2"), (&bo, "10.98.10.2")] {
+            person.says("Their picture is here.");
+            let decoded = |peer: &Value| peer["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0);
+            let before = person.stats("the direct path", |peer| {
+                let remote = peer["candidatePair"]["remote"].as_str()?;
+                remote.contains(&format!(" {other}:")).then(|| decoded(peer))
+            });
+            person.stats("pictures on it", |peer| {
+                let video = &peer["inbound"]["video"];
+                (decoded(peer) > before + 30).then(|| {
+                    println!(
+                        "frozen for {} s, {} packets lost",
+                        video["totalFreezesDuration"], video["packetsLost"]
+                    );
+                })
+            });
+        }
+    }
 }

@@ -147,7 +147,7 @@ fn a_click_and_an_answer_make_a_call() {
     eprintln!("from the answer to the call: {:?}", started.elapsed());
     for (person, other) in [(&ann, "Bo"), (&bo, "Ann")] {
         person.hears("their name", |event| match event {
-            Event::Remote(remote) if remote.name == other => Some(()),
+            Event::Remote(_, remote) if remote.name == other => Some(()),
             _ => None,
         });
     }

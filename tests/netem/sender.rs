@@ -241,7 +241,7 @@ impl Sender {
                         continue;
                     }
                     let copies = if resent.is_some_and(|(same, _)| same == sequence)
-                        || self.estimator.stats().loss > 0.04
+                        || self.estimator.stats().stray_loss > 0.04
                     {
                         2
                     } else {

@@ -3,6 +3,7 @@
 //!
 //! `cargo test --release --test picture -- --nocapture` prints the figures.
 
+mod codecs;
 mod layers;
 mod loss;
 mod rates;

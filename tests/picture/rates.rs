@@ -2,13 +2,12 @@
 
 use crate::scene::{Content, Scene, psnr};
 use std::time::Duration;
-use twocan::codec::h264::{H264Decoder, H264Encoder};
 use twocan::codec::scale::Scaler;
-use twocan::codec::{VideoDecoder, VideoEncoder};
+use twocan::codec::{video_codecs, video_decoder, video_encoder};
 use twocan::frame::{FramePool, RawFrame};
 use twocan::pipeline::budget::Budget;
 use twocan::pipeline::ladder::{Coded, Ladder};
-use twocan::units::{Bitrate, Resolution};
+use twocan::units::{Bitrate, Resolution, VideoCodec};
 
 const FPS: u32 = 30;
 const SECONDS: u32 = 5;
@@ -16,12 +15,12 @@ const SECONDS: u32 = 5;
 const WORK: Duration = Duration::from_millis(4);
 
 /// Sends a camera of this size at a rate, as the thread `venc` does; checks the rate of each whole second.
-fn send(content: Content, source: Resolution, kbps: u64) {
+fn send(codec: VideoCodec, content: Content, source: Resolution, kbps: u64) {
     let (target, mut scene) = (Bitrate::from_kbps(kbps), Scene::new(content, source));
     let (pool, mut scaler, mut budget) = (FramePool::default(), Scaler::default(), Budget::default());
     let mut ladder = Ladder::new(source, f64::from(FPS), target, None);
-    let mut encoder = H264Encoder::new(target, FPS);
-    let mut decoder = H264Decoder::new().unwrap();
+    let mut encoder = video_encoder(codec, target, FPS).unwrap();
+    let mut decoder = video_decoder(codec).unwrap();
     let (mut sizes, mut quality, mut left_out) = (Vec::new(), Vec::new(), 0);
     for _ in 0..SECONDS * FPS {
         let frame = scene.next(FPS);
@@ -47,8 +46,9 @@ fn send(content: Content, source: Resolution, kbps: u64) {
     let worst = settled.windows(FPS as usize).map(|second| kbps_of(second, 1.0)).fold(0.0, f64::max);
     let mean = kbps_of(settled, f64::from(SECONDS - 1));
     println!(
-        "{content:?} {source} at {kbps} kbit/s: sent as {}, mean {mean:.0}, worst second {worst:.0} (first {:.0}), \
+        "{} {content:?} {source} at {kbps} kbit/s: sent as {}, mean {mean:.0}, worst second {worst:.0} (first {:.0}), \
          {left_out} of {} left out, {:.1} dB",
+        codec.name(),
         ladder.resolution(),
         kbps_of(&sizes[..FPS as usize], 1.0),
         sizes.len(),
@@ -62,8 +62,8 @@ fn send(content: Content, source: Resolution, kbps: u64) {
 #[test]
 fn the_rate_is_kept_without_leaving_pictures_out() {
     let size = Resolution::new(640, 360);
-    for kbps in [300, 500, 1000] {
-        send(Content::Head, size, kbps);
-        send(Content::Walk, size, kbps);
+    for (codec, kbps) in video_codecs().iter().flat_map(|codec| [300, 500, 1000].map(|kbps| (*codec, kbps))) {
+        send(codec, Content::Head, size, kbps);
+        send(codec, Content::Walk, size, kbps);
     }
 }

@@ -1,6 +1,7 @@
 //! New settings, while the engine runs.
 
 use super::Task;
+use super::link::Carrier;
 use crate::device::PictureRequest;
 use crate::net::PortMapping;
 use crate::settings::Settings;
@@ -26,7 +27,8 @@ impl Task {
                 fps: new.fps,
             });
         }
-        self.call.set_asks(new.ask_first);
+        let by_people = self.links.values_mut().filter(|link| link.carrier == Carrier::People);
+        by_people.for_each(|link| link.call.set_asks(new.ask_first));
         self.media.set_noise_suppression(new.noise_suppression);
         self.media.set_automatic_gain(new.automatic_gain);
         if new.ice_servers != old.ice_servers {
@@ -43,12 +45,15 @@ impl Task {
         if new.max_kbps != old.max_kbps {
             self.net.max_bitrate = Some(Bitrate::from_kbps(new.max_kbps.into()));
         }
-        if new.ask_first != old.ask_first && !self.call.state().in_call() {
-            self.shut_the_door();
+        if new.ask_first != old.ask_first {
+            let outside = self.links.iter().filter(|(_, link)| !link.call.state().in_call());
+            outside.for_each(|(id, _)| self.shut_the_door(*id));
         }
         if self.settings.name != old.name {
-            let hello = self.hello();
-            self.say(&hello);
+            let name = crate::room::message::clean_name(&self.settings.name);
+            self.links.keys().for_each(|id| self.say(*id, &self.hello(*id)));
+            self.room.roster.rename(std::time::Instant::now(), &name);
+            self.settle_room();
             self.announce_again();
         }
     }

@@ -3,10 +3,11 @@
 //!
 //! [`Rescue`]: crate::room::call::Rescue
 
+use super::link::{From, Link};
 use super::{RemoteEnd, Task};
 use crate::engine::{Event, Refusal};
 use crate::invite::{self, Description, Kind};
-use crate::net::{Link, NetEvent, Peer};
+use crate::net::{self, NetEvent, Peer};
 use crate::ports::PeerId;
 use crate::room::call::Happening;
 use crate::room::trust::Comparison;
@@ -41,34 +42,50 @@ impl Fresh {
 
 impl Task {
     /// Makes a second one for a call that has no path.
-    pub(super) fn make_fresh(&mut self, invite: Option<Description>) {
-        self.drop_fresh();
+    pub(super) fn make_fresh(&mut self, id: PeerId, invite: Option<Description>) {
+        self.drop_fresh(id);
         let unasked = invite.is_none();
-        let inbox = self.begin(invite);
-        let attempt = self.attempt;
-        self.fresh = Some(Fresh { attempt, inbox, made: None, unasked, target: None, until: None });
+        self.begin_fresh(id, invite.map_or(From::Nothing, From::Invite), unasked);
     }
 
-    pub(super) fn drop_fresh(&mut self) {
-        let Some(fresh) = self.fresh.take() else { return };
-        // One that is still being made is not wanted any more.
-        self.attempt += 1;
+    pub(super) fn begin_fresh(&mut self, id: PeerId, from: From, unasked: bool) {
+        let Some(first) = self.links.get(&id).map(|link| link.attempt) else { return };
+        let inbox = self.begin(id, from);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let attempt = std::mem::replace(&mut link.attempt, first);
+        link.fresh = Some(Fresh { attempt, inbox, made: None, unasked, target: None, until: None });
+    }
+
+    pub(super) fn drop_fresh(&mut self, id: PeerId) {
+        // One that is still being made finds nobody who wants it.
+        let Some(fresh) = self.links.get_mut(&id).and_then(|link| link.fresh.take()) else { return };
         if let Some((peer, _)) = fresh.made {
             self.closing.spawn(peer.close());
         }
     }
 
+    /// Those whose time is over.
+    pub(super) fn drop_old_fresh(&mut self) {
+        let now = Instant::now();
+        let is_over =
+            |link: &Link| link.fresh.as_ref().and_then(|fresh| fresh.until).is_some_and(|until| until <= now);
+        let over: Vec<_> = self.links.iter().filter(|(_, link)| is_over(link)).map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.drop_fresh(id));
+    }
+
     /// Takes a pasted invite in a call that has no path.
     pub(super) fn join_again(&mut self, text: &str) {
-        let own = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref()).map(|(_, own)| own);
+        let Some(id) = self.lead() else { return };
+        let Some(link) = self.links.get(&id) else { return };
+        let own = link.fresh.as_ref().and_then(|fresh| fresh.made.as_ref()).map(|(_, own)| own);
         match invite::expect(text, Kind::Invite, own) {
             Ok(invite) => {
-                let before = self.call.state();
-                self.happen(Happening::Join);
-                if self.call.state() == before {
+                let before = link.call.state();
+                self.happen(id, Happening::Join);
+                if self.links.get(&id).is_some_and(|link| link.call.state() == before) {
                     self.face.tell(Event::Refused(Refusal::NotNow));
                 } else {
-                    self.make_fresh(Some(invite));
+                    self.make_fresh(id, Some(invite));
                 }
             }
             Err(error) => self.face.tell(Event::Refused(error.into())),
@@ -76,45 +93,41 @@ impl Task {
     }
 
     /// The fresh connection comes up: it takes the place of the first, with all that is known of the other side.
-    pub(super) async fn handle_fresh(&mut self, event: NetEvent) {
+    pub(super) async fn handle_fresh(&mut self, id: PeerId, event: NetEvent) {
+        let Some(link) = self.links.get_mut(&id) else { return };
         match event {
-            NetEvent::Link(Link::Connected) | NetEvent::ControlOpen => {}
-            NetEvent::Knock(guest) => return self.let_in_again(guest).await,
+            NetEvent::Link(net::Link::Connected) | NetEvent::ControlOpen => {}
+            NetEvent::Knock(guest) => return self.let_in_again(id, guest).await,
+            NetEvent::BrowserKnock(guest) => return self.let_in_browser_again(id, *guest),
             NetEvent::VideoTarget(target) => {
-                if let Some(fresh) = &mut self.fresh {
+                if let Some(fresh) = &mut link.fresh {
                     fresh.target = Some(target);
                 }
                 return;
             }
             _ => return,
         }
-        let Some(Fresh { attempt, inbox, made: Some((connection, own)), target, .. }) = self.fresh.take()
+        let Some(Fresh { attempt, inbox, made: Some((connection, own)), target, .. }) = link.fresh.take()
         else {
             return;
         };
         let mut peer = RemoteEnd::new(PeerId(attempt), connection, own, &self.media);
-        self.face.tell(peer.picture());
-        if let Some(old) = self.peer.take() {
+        self.face.tell(Event::Picture(id, Some(peer.picture())));
+        if let Some(old) = link.peer.take() {
             peer.trust = old.trust.successor();
             peer.remote = old.remote.clone();
             peer.media.camera_stopped(peer.remote.camera_stopped);
-            peer.seen = old.seen;
+            (peer.seen, peer.pictured) = (old.seen, true);
             self.closing.spawn(old.let_go());
         }
         if let Some(target) = target {
             peer.media.set_video_target(target);
         }
         tracing::info!("the call goes on over a fresh connection");
-        self.peer = Some(peer);
+        (link.peer, link.inbox, link.attempt) = (Some(peer), inbox, attempt);
+        link.last_stats = PeerStats::default();
         // Whether it is the same person is still to be seen.
-        self.tell_trust(Comparison::Waiting);
-        self.net_inbox = inbox;
-        self.last_stats = PeerStats::default();
-        self.handle_net(event).await;
+        self.tell_trust(id, Comparison::Waiting);
+        self.handle_net(id, event).await;
     }
-}
-
-/// For the task's `select!`: pending events of the fresh connection.
-pub(super) async fn next_of(fresh: &mut Option<Fresh>) -> Option<NetEvent> {
-    fresh.as_mut()?.inbox.recv().await
 }

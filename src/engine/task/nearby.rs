@@ -126,7 +126,7 @@ impl Task {
                 self.tell_people();
             }
             Heard::Change(Change::Event(NearbyEvent::Ring(ring))) => {
-                let free = matches!(self.call.state(), CallState::Idle | CallState::Ended(_));
+                let free = matches!(self.state(), CallState::Idle | CallState::Ended(_));
                 if !free || self.neighbours.ring.is_some() || !self.neighbours.wanted {
                     return ring.say_busy();
                 }
@@ -153,10 +153,10 @@ impl Task {
             Outcome::Reply(Redacted(reply)) => {
                 self.neighbours.with = With::Answered;
                 // Without it, too, they may have come in by now.
-                if self.call.state() == CallState::WaitingForReply {
+                if self.state() == CallState::WaitingForReply {
                     self.paste(&reply).await;
-                } else {
-                    self.add_reply(&reply).await;
+                } else if let Some(id) = self.lead() {
+                    self.add_reply(id, &reply).await;
                 }
                 return;
             }
@@ -165,14 +165,14 @@ impl Task {
             Outcome::NoAnswer => format!("{name} cannot be reached any more."),
         };
         self.face.tell(Event::NoAnswer(sentence));
-        self.happen(Happening::HangUp);
+        self.end_all(Happening::HangUp);
     }
 
     pub(super) fn call_nearby(&mut self, id: &str) {
         let Some(person) = self.neighbours.people.iter().find(|person| person.id == id).cloned() else {
             return;
         };
-        if !matches!(self.call.state(), CallState::Idle | CallState::Ended(_)) {
+        if !matches!(self.state(), CallState::Idle | CallState::Ended(_)) {
             return;
         }
         self.face.tell(Event::With(Some(person.name.clone())));
@@ -183,7 +183,7 @@ impl Task {
     pub(super) fn answer_ring(&mut self, accept: bool) {
         let Some(ring) = self.neighbours.ring.take() else { return };
         self.face.tell(Event::Ring(None));
-        if !accept || !matches!(self.call.state(), CallState::Idle | CallState::Ended(_)) {
+        if !accept || !matches!(self.state(), CallState::Idle | CallState::Ended(_)) {
             // Dropped, it declines.
             return self.settle_nearby();
         }
@@ -226,7 +226,10 @@ impl Task {
             (state, &self.neighbours.with),
             (CallState::Lobby { own: Kind::Invite, .. }, With::Ringing(..) | With::Answered)
         ) {
-            return self.answer_the_door(true);
+            if let Some(id) = self.lead() {
+                self.answer_the_door(id, true);
+            }
+            return;
         }
         if over && !matches!(self.neighbours.with, With::Nobody) {
             self.neighbours.with = With::Nobody;

@@ -2,9 +2,11 @@
 //! of servers come from tasks of their own; nothing here waits for them.
 
 use super::Task;
+use super::link::Carrier;
 use crate::engine::{Event, Trouble};
 use crate::invite::{Description, Kind};
 use crate::net::{NetConfig, nat, relay, ways};
+use crate::ports::PeerId;
 use crate::room::call::{Call, CallState, Happening};
 use crate::room::diagnosis::{Diagnosis, Facts, Relay, diagnose, forecast};
 use crate::room::nat::Outlook;
@@ -115,8 +117,8 @@ impl Task {
         }
     }
 
-    async fn facts(&self) -> Option<Facts> {
-        let peer = self.peer.as_ref()?;
+    async fn facts(&self, id: PeerId) -> Option<Facts> {
+        let peer = self.links.get(&id)?.peer.as_ref()?;
         let (theirs, traffic) = peer.connection.seen().await;
         Some(Facts {
             own: ways(&peer.own),
@@ -129,15 +131,17 @@ impl Task {
     }
 
     /// A deadline of the call has come. Before a call is given up it is told why.
-    pub(super) async fn time_out(&mut self) {
-        if matches!(self.call.state(), CallState::Connecting { own: Kind::Invite, .. })
-            && let Some(facts) = self.facts().await
+    pub(super) async fn time_out(&mut self, id: PeerId) {
+        let Some(link) = self.links.get(&id) else { return };
+        if link.carrier == Carrier::People
+            && matches!(link.call.state(), CallState::Connecting { own: Kind::Invite, .. })
+            && let Some(facts) = self.facts(id).await
         {
             let diagnosis = diagnose(&facts);
             tracing::info!(step = ?diagnosis.step, traffic = ?facts.traffic, nat = facts.nat.word(), "no connection");
             self.face.tell(Event::Trouble(Trouble::Failed(diagnosis)));
         }
-        self.happen(Happening::TimeOut);
+        self.happen(id, Happening::TimeOut);
     }
 
     /// Whoever answered never gives up; but when the other side has begun and nothing comes of it, that is told, and
@@ -145,7 +149,8 @@ impl Task {
     pub(super) async fn look_at_connecting(&mut self) {
         let now = Instant::now();
         self.network.look_at = Some(now + LOOK);
-        let Some(facts) = self.facts().await else { return };
+        let Some(id) = self.lead() else { return };
+        let Some(facts) = self.facts(id).await else { return };
         if facts.traffic.checks_in > 0 {
             self.network.begun.get_or_insert(now);
         }

@@ -3,9 +3,8 @@
 
 use super::Task;
 use crate::engine::{Event, PageGuest, PageLink};
-use crate::invite::Kind;
 use crate::net::{PageEvent, PageServer};
-use crate::room::call::{CallState, Happening};
+use crate::room::call::CallState;
 use crate::settings::Settings;
 use crate::units::Redacted;
 use tokio::sync::mpsc;
@@ -23,7 +22,7 @@ pub(super) struct Page {
 impl Task {
     /// Starts a call whose invite goes to whoever opens the page.
     pub(super) async fn serve_page(&mut self, port: Option<u16>) {
-        if !matches!(self.call.state(), CallState::Idle | CallState::Ended(_)) {
+        if !self.links.is_empty() {
             return;
         }
         let (events, inbox) = mpsc::channel(PageServer::EVENTS);
@@ -31,9 +30,8 @@ impl Task {
         let folder = settings.as_deref().and_then(std::path::Path::parent);
         match PageServer::start(&self.net, port, folder, events).await {
             Ok(server) => {
-                self.happen(Happening::Start);
                 self.page = Some(Page { server, events: inbox, guest: PageGuest::Awaited });
-                self.make(None);
+                self.start();
                 self.tell_page();
             }
             Err(error) => {
@@ -54,20 +52,19 @@ impl Task {
         match event {
             PageEvent::Opened => self.guest_has_come(PageGuest::Looking),
             PageEvent::InviteWanted(give) => {
-                let is_out = self.call.state() == CallState::WaitingForReply;
+                let link = self.waiting_invite().and_then(|id| self.links.get(&id));
                 // Dropped while there is none: the browser is told so.
-                if let Some(peer) = self.peer.as_ref().filter(|peer| is_out && peer.own.kind == Kind::Invite)
-                {
+                if let Some(peer) = link.and_then(|link| link.peer.as_ref()) {
                     let _ = give.send(Redacted(peer.own.to_json()));
                     self.guest_has_come(PageGuest::Joining);
                 }
             }
             PageEvent::Reply { text, taken } => {
-                let is_out = self.call.state() == CallState::WaitingForReply;
+                let is_out = self.state() == CallState::WaitingForReply;
                 if is_out {
                     self.paste(&text.0).await;
                 }
-                let is_taken = is_out && self.call.state() != CallState::WaitingForReply;
+                let is_taken = is_out && self.state() != CallState::WaitingForReply;
                 let _ = taken.send(if is_taken { Ok(()) } else { Err(NOT_TAKEN.into()) });
             }
         }

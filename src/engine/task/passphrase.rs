@@ -1,9 +1,11 @@
 //! The passphrase of a call: with it codes that are pasted are opened, and ours are sealed.
 
 use super::Task;
+use super::link::Carrier;
 use crate::engine::peer::own_code;
 use crate::engine::{Event, OwnCode};
 use crate::invite::{self, Description, InviteError};
+use crate::ports::PeerId;
 use crate::room::call::{CallState, Rescue};
 use crate::units::Redacted;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -15,9 +17,11 @@ impl Task {
             return;
         }
         self.passphrase = passphrase;
-        let first = self.peer.as_ref().map(|peer| &peer.own);
-        let fresh = self.fresh.as_ref().and_then(|fresh| fresh.made.as_ref()).map(|(_, own)| own);
-        let out = match self.call.state() {
+        let Some(id) = self.lead() else { return };
+        let Some(link) = self.links.get(&id) else { return };
+        let first = link.peer.as_ref().map(|peer| &peer.own);
+        let fresh = link.fresh.as_ref().and_then(|fresh| fresh.made.as_ref()).map(|(_, own)| own);
+        let out = match self.state() {
             CallState::WaitingForReply | CallState::Connecting { .. } => first,
             CallState::Reconnecting {
                 rescue: Rescue::WaitingForReply | Rescue::Connecting { .. }, ..
@@ -29,16 +33,31 @@ impl Task {
             | CallState::Reconnecting { .. }
             | CallState::Ended(_) => None,
         };
-        if let Some(own) = out {
-            self.tell_code(own);
+        if let Some(own) = out.cloned() {
+            self.tell_code(id, &own);
+        }
+        self.tell_invite();
+    }
+
+    /// Our code is made, or sealed in another way: to the people, or to the room.
+    pub(super) fn tell_code(&mut self, id: PeerId, own: &Description) {
+        let Some(link) = self.links.get(&id) else { return };
+        match link.carrier {
+            Carrier::Room(member) => self.pass_code(member, own),
+            // In a call it is told as that ([`Event::Invite`]), and a door that opens behind another is no news.
+            Carrier::People if self.lead() == Some(id) => {
+                self.face.tell(Event::Code(Box::new(self.sealed_code(own))));
+            }
+            Carrier::People => {}
         }
     }
 
-    pub(super) fn tell_code(&self, own: &Description) {
+    /// Our code as the faces show it.
+    pub(super) fn sealed_code(&self, own: &Description) -> OwnCode {
         let code = own_code(own);
         let passphrase = self.passphrase.as_ref();
         let sealed = passphrase.and_then(|passphrase| sealed(&code, &passphrase.0));
-        self.face.tell(Event::Code(Box::new(sealed.unwrap_or(code))));
+        sealed.unwrap_or(code)
     }
 
     pub(super) fn open_and_join(&mut self, text: &Redacted<String>) {
@@ -60,7 +79,7 @@ impl Task {
             Ok(opened) => Some(opened.into_owned()),
             Err(error) => {
                 // What fits no invite must not seal the reply to the next one.
-                if error == InviteError::WrongPassphrase && self.peer.is_none() {
+                if error == InviteError::WrongPassphrase && self.links.is_empty() {
                     self.passphrase = None;
                 }
                 self.face.tell(Event::Refused(error.into()));

@@ -3,6 +3,7 @@
 use super::{RemoteEnd, Task};
 use crate::engine::Event;
 use crate::invite::Kind;
+use crate::ports::PeerId;
 use crate::room::message::Message;
 use crate::room::trust::{Comparison, Key, Role, Trust};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -24,13 +25,14 @@ impl TrustEnd {
 }
 
 impl Task {
-    pub(super) async fn begin_trust(&mut self) {
-        let Some(RemoteEnd { connection, own, trust, .. }) = &mut self.peer else { return };
+    pub(super) async fn begin_trust(&mut self, id: PeerId) {
+        let peer = self.links.get_mut(&id).and_then(|link| link.peer.as_mut());
+        let Some(RemoteEnd { connection, own, trust, .. }) = peer else { return };
         if trust.exchange.is_some() {
             return;
         }
         let Some((ours, theirs)) = connection.fingerprints().await else {
-            return self.tell_trust(Comparison::Refused);
+            return self.tell_trust(id, Comparison::Refused);
         };
         let role = match own.kind {
             Kind::Invite => Role::Host,
@@ -39,34 +41,34 @@ impl Task {
         let mut nonce = [0; 32];
         SystemRandom::new().fill(&mut nonce).expect("the operating system gives random numbers");
         trust.exchange = Some(Trust::new(role, ours, theirs, nonce, trust.earlier.take()));
-        self.remind_trust();
+        self.remind_trust(id);
     }
 
-    pub(super) fn handle_trust(&mut self, message: &Message) {
-        self.with_trust(|trust| trust.handle(message));
+    pub(super) fn handle_trust(&mut self, id: PeerId, message: &Message) {
+        self.with_trust(id, |trust| trust.handle(message));
     }
 
     /// Once a second: says again what has had no answer.
-    pub(super) fn remind_trust(&mut self) {
-        self.with_trust(Trust::poll);
+    pub(super) fn remind_trust(&mut self, id: PeerId) {
+        self.with_trust(id, Trust::poll);
     }
 
-    fn with_trust(&mut self, step: impl FnOnce(&mut Trust) -> Option<Message>) {
-        let Some(peer) = &mut self.peer else { return };
+    fn with_trust(&mut self, id: PeerId, step: impl FnOnce(&mut Trust) -> Option<Message>) {
+        let Some(peer) = self.links.get_mut(&id).and_then(|link| link.peer.as_mut()) else { return };
         let Some(exchange) = &mut peer.trust.exchange else { return };
         let answer = step(exchange);
         let comparison = exchange.comparison();
         if let Some(answer) = answer {
             peer.say(&answer);
         }
-        self.tell_trust(comparison);
+        self.tell_trust(id, comparison);
     }
 
-    pub(super) fn tell_trust(&mut self, comparison: Comparison) {
-        let Some(peer) = &mut self.peer else { return };
+    pub(super) fn tell_trust(&mut self, id: PeerId, comparison: Comparison) {
+        let Some(peer) = self.links.get_mut(&id).and_then(|link| link.peer.as_mut()) else { return };
         if peer.trust.told.replace(comparison) != Some(comparison) {
             tracing::debug!(state = comparison.word(), "words");
-            self.face.tell(Event::Trust(comparison));
+            self.face.tell(Event::Trust(id, comparison));
         }
     }
 }

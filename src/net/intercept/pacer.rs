@@ -103,7 +103,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
             let (now, round_trip) = (packet.now, self.monitor.round_trip());
             let spacing = round_trip.unwrap_or(ASSUMED_ROUND_TRIP) + SLACK;
             for nack in all.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<TransportLayerNack>()) {
-                let loss = self.monitor.estimator().stats().loss;
+                let loss = self.monitor.estimator().stats().stray_loss;
                 let own = self.resender.answer(nack, spacing, loss, now);
                 for repeat in own.into_iter().chain(self.forwarded.answer(nack, spacing, now)) {
                     let size = repeat.marshal_size() + OVERHEAD;

@@ -2,7 +2,8 @@
 //! needs bytes (libwebrtc `modules/rtp_rtcp/source/rtp_packet_history.cc`). Both go out as RFC 4588 retransmissions
 //! where that was negotiated.
 //!
-//! What is asked for a second time, and everything while much is lost, goes out twice: the third try comes too late.
+//! What is asked for a second time, and everything while the path itself loses much, goes out twice: the third try
+//! comes too late.
 //! A packet that was sent again so recently that it cannot have arrived yet is not sent: a receiver that asks every
 //! 25 ms over a path of 100 ms would otherwise get everything four times.
 
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Packets that are kept: about two seconds of video; a power of two.
 const KEPT: usize = 1024;
-/// Share of lost packets from which on every repeat is sent twice.
+/// Share of packets lost by the path itself, not by a full queue, from which on every repeat is sent twice.
 const MUCH_LOSS: f64 = 0.04;
 /// Padding repeats one of so many newest packets, in turn.
 const PADDING_FROM: u16 = 32;

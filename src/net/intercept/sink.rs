@@ -7,9 +7,10 @@ use crate::frame::RtpPacket;
 use crate::net::monitor::Monitor;
 use crate::net::streams::MAX_STREAMS;
 use crate::rtp::red::RED;
+use crate::rtp::vp8::VP8;
 use crate::units::MediaKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ pub(super) struct Sink {
 struct Stream {
     ssrc: u32,
     payload_type: u8,
+    /// The same for the media threads.
+    told: u8,
     kind: MediaKind,
     /// One of the two that every connection has; the others are of other members, or smaller layers.
     own: bool,
@@ -41,7 +44,7 @@ impl Sink {
         let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc)?;
         match stream.kind {
             MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((stream, RED)),
-            _ => (payload_type == stream.payload_type).then_some((stream, payload_type)),
+            _ => (payload_type == stream.payload_type).then_some((stream, stream.told)),
         }
     }
 }
@@ -71,7 +74,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             self.monitor.streams.handle_other(received);
             return Ok(());
         }
-        self.monitor.streams.handle_own(kind, None, &received);
+        // A relay reads H.264 only.
+        if payload_type != VP8 {
+            self.monitor.streams.handle_own(kind, None, &received);
+        }
         self.monitor.with_inlet(|inlet| {
             let queue = match kind {
                 MediaKind::Audio => &inlet.audio,
@@ -96,12 +102,12 @@ impl Interceptor for Sink {
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let kind = if info.mime_type.eq_ignore_ascii_case(MIME_TYPE_OPUS) {
-            MediaKind::Audio
-        } else if info.mime_type.eq_ignore_ascii_case(MIME_TYPE_H264) {
-            MediaKind::Video
-        } else {
-            return;
+        let is = |mime_type: &str| info.mime_type.eq_ignore_ascii_case(mime_type);
+        let (kind, told) = match () {
+            () if is(MIME_TYPE_OPUS) => (MediaKind::Audio, info.payload_type),
+            () if is(MIME_TYPE_H264) => (MediaKind::Video, info.payload_type),
+            () if is(MIME_TYPE_VP8) => (MediaKind::Video, VP8),
+            () => return,
         };
         // Each new exchange of descriptions binds everything again.
         if self.streams.iter().any(|stream| stream.ssrc == info.ssrc) {
@@ -117,7 +123,7 @@ impl Interceptor for Sink {
             return;
         }
         let &StreamInfo { ssrc, payload_type, .. } = info;
-        self.streams.push(Stream { ssrc, payload_type, kind, own });
+        self.streams.push(Stream { ssrc, payload_type, told, kind, own });
         if own {
             self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
         }

@@ -13,13 +13,14 @@
 
 use super::{Peer, internal, unusable};
 use crate::frame::EncodedFrame;
+use crate::invite::Kind;
 use crate::net::monitor::Monitor;
 use crate::net::streams::{Mark, RelayInlet, mark, marked};
-use crate::net::{NetError, media, sdp, send};
+use crate::net::{NetError, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
 use crate::relay::{Forward, Item, MAX_LAYERS, MAX_MEMBERS};
 use crate::rtp::red;
-use crate::units::MediaKind;
+use crate::units::{MediaKind, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp::{Header, Packet};
@@ -109,6 +110,12 @@ impl Peer {
         if !Mark::is_sayable(name) {
             return Err(NetError::Internal("the name of a member cannot be said".into()));
         }
+        // What is forwarded is not encoded anew.
+        if self.agreed.get() != Some(VideoCodec::H264) {
+            return Err(NetError::Internal(
+                "the other side does not take H.264, which is what is forwarded".into(),
+            ));
+        }
         {
             let mut slots = self.added.slots();
             if slots.iter().any(|slot| slot.member.as_ref().is_some_and(|(known, _)| *known == member)) {
@@ -151,6 +158,11 @@ impl Peer {
         if !(1..MAX_LAYERS as u8).contains(&layer) {
             return Err(NetError::Internal("there is no such layer".into()));
         }
+        if self.agreed.get() != Some(VideoCodec::H264) {
+            return Err(NetError::Internal(
+                "smaller layers are H.264, which the other side does not take".into(),
+            ));
+        }
         let random = super::Random::new();
         let (ssrc, rtx) = (random.number(), random.number());
         let track = media::forwarded_video(&format!("layer-{layer}"), ssrc, rtx);
@@ -170,6 +182,11 @@ impl Peer {
         Ok(())
     }
 
+    /// The other side's description as webrtc shall read it: the codec stays the one that was agreed on at first.
+    fn readable(&self, description: &str, kind: Kind) -> Result<String, NetError> {
+        Ok(pictures::agree(&sdp::admit(description)?, kind, self.agreed.get().as_slice()).0)
+    }
+
     /// What is to be from now on, for the other side.
     pub async fn describe(&self) -> Result<String, NetError> {
         let offer = self.connection.create_offer(None).await.map_err(internal)?;
@@ -181,7 +198,7 @@ impl Peer {
     /// Takes the other side's description and gives the answer. `None`: it came while ours is under way, and ours
     /// counts (`wins`); otherwise ours is withdrawn, and has to be made again.
     pub async fn answer_description(&self, offer: &str, wins: bool) -> Result<Option<String>, NetError> {
-        let remote = RTCSessionDescription::offer(sdp::admit(offer)?).map_err(unusable)?;
+        let remote = RTCSessionDescription::offer(self.readable(offer, Kind::Invite)?).map_err(unusable)?;
         if self.connection.pending_local_description().await.is_some() {
             if wins {
                 return Ok(None);
@@ -200,7 +217,7 @@ impl Peer {
 
     /// Takes the answer to [`Self::describe`].
     pub async fn settle(&self, answer: &str) -> Result<(), NetError> {
-        let remote = RTCSessionDescription::answer(sdp::admit(answer)?).map_err(unusable)?;
+        let remote = RTCSessionDescription::answer(self.readable(answer, Kind::Reply)?).map_err(unusable)?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.added.slots().iter_mut().for_each(|slot| slot.agreed = true);
         Ok(())

@@ -49,7 +49,10 @@ impl Peer {
         }
         if let Some((from, to)) = self.runtime.sockets.moved_to() {
             // webrtc does not know of it.
-            (local, remote) = (format!("host {from} udp"), format!("prflx {to} udp"));
+            let description = self.connection.remote_description().await;
+            let kind = description.and_then(|description| sdp::kind_of(&description.sdp, to));
+            let kind = kind.as_deref().unwrap_or("prflx");
+            (local, remote) = (format!("host {from} udp"), format!("{kind} {to} udp"));
         }
         into.candidate_pair.local = local;
         into.candidate_pair.remote = remote;

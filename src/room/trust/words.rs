@@ -105,4 +105,12 @@ mod tests {
     }
 
     const CHECKSUM: u32 = 0xc56e_b597;
+
+    #[test]
+    fn the_page_for_browsers_has_the_same_list() {
+        let page = include_str!("../../../assets/web/index.html");
+        let (_, list) = page.split_once("const WORDS = `").expect("the page has a list");
+        let (list, _) = list.split_once('`').expect("the list ends");
+        assert!(list.split_whitespace().eq(WORDS));
+    }
 }

@@ -122,6 +122,8 @@ fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
         widgets::avatar(ui.painter(), center, diameter, name, &DARK);
         let words = if scene.model.remote.camera_stopped {
             format!("{name}’s camera is off")
+        } else if scene.model.is_sound_only() {
+            format!("Sound only: no video format in common with {name}")
         } else {
             format!("Waiting for the picture of {name}")
         };

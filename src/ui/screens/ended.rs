@@ -21,7 +21,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     let (icon, trouble) = match reason {
         EndReason::HungUp | EndReason::TheyHungUp | EndReason::Cancelled => (icons::CALL_END, false),
-        EndReason::Busy | EndReason::Withdrawn | EndReason::Refused => (icons::CALL_END, false),
+        EndReason::Busy | EndReason::Withdrawn | EndReason::Refused | EndReason::Removed => {
+            (icons::CALL_END, false)
+        }
         EndReason::NotConnected | EndReason::Lost | EndReason::NoCode => (icons::WARNING, true),
     };
     page(ui, scene, (icon, trouble), title, &advice, |ui, scene| {

@@ -1,7 +1,7 @@
 //! What a person does with the window, by the names a screen reader gives, and what the engine is then asked.
 
 use super::people;
-use super::rig::{Rig, Setup, compact_code, four_words, own_code, page, plain, sealed_code};
+use super::rig::{PERSON, Rig, Setup, compact_code, four_words, own_code, page, plain, sealed_code};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
 use crate::invite::{InviteError, Kind};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// What the engine was asked, in short.
 pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
-        Command::Admit(admit) => format!("admit {admit}"),
+        Command::Admit(_, admit) => format!("admit {admit}"),
         Command::StartCall => "start".into(),
         Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
@@ -29,11 +29,15 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Passphrase(passphrase) => format!("passphrase {:?}", passphrase.map(|text| text.0)),
         Command::MuteMicrophone(on) => format!("mute {on}"),
         Command::StopCamera(on) => format!("stop camera {on}"),
+        Command::Invite(on) => format!("invite {on}"),
+        Command::Lock(on) => format!("lock {on}"),
+        Command::MuteGuest(_) => "mute guest".into(),
+        Command::Remove(_) => "remove".into(),
         Command::HangUp => "hang up".into(),
         Command::Dismiss => "dismiss".into(),
         Command::Apply(_) => "apply".into(),
         Command::ListDevices => "list".into(),
-        Command::View(_) => "view".into(),
+        Command::View(..) => "view".into(),
         Command::Nearby(on) => format!("nearby {on}"),
         Command::CallNearby(id) => format!("call {id}"),
         Command::AnswerRing(accept) => format!("answer {accept}"),
@@ -165,7 +169,7 @@ fn words_are_compared_and_remembered_for_the_call() {
     rig.click("Compare words");
     assert!(rig.shows("being worked out") && !rig.shows("They match"));
     let ready = four_words();
-    let Event::Trust(Comparison::Ready { words, .. }) = ready else { panic!("{ready:?}") };
+    let Event::Trust(_, Comparison::Ready { words, .. }) = ready else { panic!("{ready:?}") };
     rig.say(ready.clone());
     assert!(rig.shows(&format!("Words: {}", words.line())));
     rig.click("They match");
@@ -177,12 +181,12 @@ fn words_are_compared_and_remembered_for_the_call() {
     rig.enter(CallState::InCall { since });
     assert!(rig.shows("Verified"));
     // A fresh connection: to the same person, it says.
-    rig.say(Event::Trust(Comparison::Waiting));
+    rig.say(Event::Trust(PERSON, Comparison::Waiting));
     assert!(!rig.shows("Verified"));
-    rig.say(Event::Trust(Comparison::Ready { words, continued: true }));
+    rig.say(Event::Trust(PERSON, Comparison::Ready { words, continued: true }));
     assert!(rig.shows("Verified"));
     // And to one that cannot say so.
-    rig.say(Event::Trust(Comparison::Ready { words, continued: false }));
+    rig.say(Event::Trust(PERSON, Comparison::Ready { words, continued: false }));
     assert!(!rig.shows("Verified") && rig.shows("Compare words"));
     asked(&mut rig);
     rig.click("They differ");
@@ -220,7 +224,7 @@ fn the_next_call_has_words_of_its_own() {
     rig.enter(CallState::Gathering(Kind::Invite));
     rig.in_call("Bo", None);
     assert!(!rig.shows("Verified") && !rig.shows("They match") && rig.shows("Compare words"));
-    rig.say(Event::Trust(Comparison::Refused));
+    rig.say(Event::Trust(PERSON, Comparison::Refused));
     assert!(rig.shows("Not verified"));
 }
 
@@ -655,9 +659,12 @@ fn keys_of_the_call() {
 fn the_connection_and_the_others_switches_show() {
     let mut rig = Rig::new();
     rig.in_call("Ann", Some(people::astronaut()));
-    rig.say(Event::Remote(RemotePeer { name: "Ann".into(), microphone_muted: true, camera_stopped: true }));
+    rig.say(Event::Remote(
+        PERSON,
+        RemotePeer { name: "Ann".into(), microphone_muted: true, camera_stopped: true, ..Default::default() },
+    ));
     assert!(rig.shows("Ann is muted"));
-    rig.say(Event::Stats(Box::default(), crate::engine::Quality::Poor));
+    rig.say(Event::Stats(Box::default(), vec![(PERSON, crate::engine::Quality::Poor)]));
     assert!(rig.shows("Connection: poor"));
     let (since, started) = (rig.now(), rig.now());
     let rescue = Rescue::Waiting { until: rig.now() + Duration::from_secs(8) };

@@ -1,6 +1,6 @@
 //! From events to what the window knows, without a window.
 
-use super::rig::own_code;
+use super::rig::{PERSON, own_code};
 use crate::device::{DeviceError, DeviceKind};
 use crate::engine::{Event, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
@@ -45,7 +45,7 @@ fn a_call_from_start_to_end() {
         (Event::Call(connecting), &["clear"]),
         (Event::Call(in_call), &["clear", "awake true"]),
         (
-            Event::Remote(RemotePeer { name: "Ann".into(), ..Default::default() }),
+            Event::Remote(PERSON, RemotePeer { name: "Ann".into(), ..Default::default() }),
             &["You are in a call with Ann."],
         ),
         (Event::Call(lost), &[]),
@@ -90,7 +90,7 @@ fn devices_come_and_go() {
         || Event::Failed { kind: DeviceKind::Microphone, error: DeviceError::Lost(DeviceKind::Microphone) };
     let back = || Event::Opened { kind: DeviceKind::Microphone, name: "Mic".into(), picture: None };
     assert!(model.reduce(back(), now).is_empty());
-    model.reduce(Event::Levels { microphone: 0.5, remote: 0.0 }, now);
+    model.reduce(Event::Levels { microphone: 0.5, people: Vec::new() }, now);
     assert!(model.reduce(lost(), now).is_empty(), "in the lobby the sentence stands by the picker");
     assert_eq!(model.microphone_level, 0.0);
     assert_eq!(words(&model.reduce(back(), now)), ["The microphone works again: Mic."]);
@@ -121,6 +121,9 @@ fn rates_are_differences() {
     let odd = Rates::between(Some(&stats(1.0, 500, 500, 50)), &stats(2.0, 100, 100, -50));
     assert_eq!((odd.video_in.bps(), odd.video_loss_in), (0, 0.0));
     let mut model = Model::default();
-    model.reduce(Event::Stats(Box::new(stats(1.0, 125_000, 9, 0)), Quality::Fair), Instant::now());
+    model.reduce(
+        Event::Stats(Box::new(stats(1.0, 125_000, 9, 0)), vec![(PERSON, Quality::Fair)]),
+        Instant::now(),
+    );
     assert_eq!((model.rates.video_in.kbps(), model.quality), (1000, Quality::Fair));
 }

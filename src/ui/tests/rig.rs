@@ -4,6 +4,7 @@ use crate::engine::{Command, Engine, Event, OwnCode, PageGuest, PageLink, Pictur
 use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
+use crate::ports::PeerId;
 use crate::room::call::CallState;
 use crate::room::trust::{Role, Trust};
 use crate::settings::Settings;
@@ -86,6 +87,9 @@ impl Default for Setup {
         }
     }
 }
+
+/// Whoever is at the other end.
+pub const PERSON: PeerId = PeerId(1);
 
 pub struct Rig {
     pub harness: Harness<'static, App>,
@@ -180,7 +184,7 @@ impl Rig {
         };
         self.nearby = heard.iter().rev().find_map(nearby).or(self.nearby);
         let by_itself = |command: &Command| {
-            matches!(command, Command::ListDevices | Command::View(_) | Command::Nearby(_))
+            matches!(command, Command::ListDevices | Command::View(..) | Command::Nearby(_))
         };
         heard.into_iter().filter(|command| !by_itself(command)).collect()
     }
@@ -249,8 +253,8 @@ impl Rig {
     pub fn in_call(&mut self, name: &str, picture: Option<I420>) {
         let since = self.now();
         self.enter(CallState::InCall { since });
-        self.say(Event::Remote(RemotePeer { name: name.into(), ..RemotePeer::default() }));
-        self.say(Event::Picture(Some(PictureHandle(Arc::clone(&self.remote)))));
+        self.say(Event::Remote(PERSON, RemotePeer { name: name.into(), ..RemotePeer::default() }));
+        self.say(Event::Picture(PERSON, Some(PictureHandle(Arc::clone(&self.remote)))));
         if let Some(image) = picture {
             let slot = Arc::clone(&self.remote);
             self.put(&slot, image);
@@ -311,7 +315,7 @@ pub fn four_words() -> Event {
     let mut guest = Trust::new(Role::Guest, [2; 32], [1; 32], [4; 32], None);
     let answer = host.poll().and_then(|message| guest.handle(&message));
     answer.and_then(|message| host.handle(&message));
-    Event::Trust(host.comparison())
+    Event::Trust(PERSON, host.comparison())
 }
 
 /// The page for phones, served.

@@ -1,7 +1,7 @@
 //! Pictures of each screen: for the README (`cargo test --release --lib ui::tests::screenshots -- --ignored`), and
 //! with `TWOCAN_LOOK=folder` of every screen in both themes and three sizes, to be looked at.
 
-use super::rig::{Rig, Setup};
+use super::rig::{PERSON, Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
 use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
@@ -96,7 +96,7 @@ fn lobby(rig: &mut Rig) {
     devices(rig);
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
-    rig.say(Event::Levels { microphone: 0.09, remote: 0.0 });
+    rig.say(Event::Levels { microphone: 0.09, people: Vec::new() });
     network(rig, Nat::Translated(Mapping::EndpointIndependent));
 }
 
@@ -222,7 +222,7 @@ fn asked(rig: &mut Rig) {
     invite(rig);
     let since = rig.now();
     rig.enter(CallState::Lobby { own: Kind::Invite, since });
-    rig.say(Event::Remote(crate::engine::RemotePeer { name: "Eileen".into(), ..Default::default() }));
+    rig.say(Event::Remote(PERSON, crate::engine::RemotePeer { name: "Eileen".into(), ..Default::default() }));
 }
 
 fn call(rig: &mut Rig) {
@@ -282,7 +282,7 @@ fn report(rig: &mut Rig) {
         }
     };
     for seconds in [753.0, 754.0] {
-        rig.say(Event::Stats(Box::new(stats(seconds)), Quality::Good));
+        rig.say(Event::Stats(Box::new(stats(seconds)), vec![(PERSON, Quality::Good)]));
     }
 }
 
@@ -310,9 +310,12 @@ fn call_words_differ(rig: &mut Rig) {
 fn call_no_picture(rig: &mut Rig) {
     rig.in_call("Надежда Иванова", None);
     let remote = RemotePeer {
-        name: "Надежда Иванова".into(), microphone_muted: true, camera_stopped: true
+        name: "Надежда Иванова".into(),
+        microphone_muted: true,
+        camera_stopped: true,
+        ..RemotePeer::default()
     };
-    rig.say(Event::Remote(remote));
+    rig.say(Event::Remote(PERSON, remote));
     rig.say(Event::Muted { microphone: true, camera: true });
     rig.wait(Duration::from_secs(62));
 }
@@ -329,7 +332,7 @@ fn reconnecting(rig: &mut Rig) {
     call(rig);
     let started = rig.now() - Duration::from_secs(754);
     let since = rig.now() - Duration::from_secs(7);
-    rig.say(Event::Stats(Box::default(), Quality::Poor));
+    rig.say(Event::Stats(Box::default(), vec![(PERSON, Quality::Poor)]));
     let rescue = Rescue::WaitingForReply;
     rig.enter(CallState::Reconnecting { since, started, rescue });
     rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));

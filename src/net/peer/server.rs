@@ -1,0 +1,180 @@
+//! Connections to servers: media go one way, there is no control channel, and both descriptions are plain SDP.
+
+use super::{GATHERING, OFFER_CHECKS, Peer, internal, unusable};
+use crate::invite::{Admits, Description, Identity, Kind};
+use crate::net::keys::Keys;
+use crate::net::sdp::Shown;
+use crate::net::{NetConfig, NetError, NetEvent, PortMapping, sdp};
+use crate::units::{MediaKind, Redacted};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch as cell};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::PeerConnection;
+use webrtc::rtp_transceiver::RtpSender;
+
+/// Which way media go between us and a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Send,
+    Receive,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Both ways, and words besides.
+    Call,
+    Server(Way),
+}
+
+impl Shape {
+    /// Adds the track. One that sends nothing is there as well: requests for keyframes leave by it.
+    pub async fn add(
+        self,
+        connection: &dyn PeerConnection,
+        track: &Arc<TrackLocalStaticRTP>,
+    ) -> Result<Arc<dyn RtpSender>, NetError> {
+        let track = track.clone() as Arc<dyn TrackLocal>;
+        let direction = match self {
+            Self::Call => return connection.add_track(track).await.map_err(internal),
+            Self::Server(Way::Send) => RTCRtpTransceiverDirection::Sendonly,
+            Self::Server(Way::Receive) => RTCRtpTransceiverDirection::Recvonly,
+        };
+        let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
+        let added = connection.add_transceiver_from_track(track, Some(init)).await.map_err(internal)?;
+        let sender = added.sender().await.map_err(internal)?;
+        sender.ok_or_else(|| internal("a track has no sender"))
+    }
+}
+
+/// Host candidates are there within milliseconds; a STUN server that is near answers as soon.
+const EARLY: Duration = Duration::from_millis(100);
+
+/// An offer that may not have all candidates yet.
+pub struct EarlyOffer {
+    pub sdp: Redacted<String>,
+    /// Those that were missing, when they are there; `None`: there were none.
+    pub rest: Option<Rest>,
+}
+
+pub type Rest = Pin<Box<dyn Future<Output = Trickle> + Send>>;
+
+/// Candidates after an offer, and what says whose they are.
+#[derive(Clone, Debug)]
+pub struct Trickle {
+    /// `candidate:...`
+    pub candidates: Redacted<Vec<String>>,
+    pub ufrag: Redacted<String>,
+    pub password: Redacted<String>,
+}
+
+impl Peer {
+    /// Gathers like [`Peer::offer`], for a server that sends to us or that we send to.
+    pub async fn offer_to_server(
+        mut config: NetConfig,
+        way: Way,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, Redacted<String>), NetError> {
+        let (peer, gathered, keys) = Self::begin_offer(&mut config, way, events).await?;
+        let offer = peer.connection.create_offer(None).await.map_err(internal)?;
+        let sdp = peer.gather(offer, gathered, &config, &keys).await?;
+        Ok((peer, Redacted(sdp)))
+    }
+
+    /// The same for a server that takes candidates later (trickle ICE): the offer has what is there at once.
+    pub async fn offer_early(
+        mut config: NetConfig,
+        way: Way,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, EarlyOffer), NetError> {
+        let (peer, gathered, keys) = Self::begin_offer(&mut config, way, events).await?;
+        let offer = peer.connection.create_offer(None).await.map_err(internal)?;
+        peer.connection.set_local_description(offer).await.map_err(internal)?;
+        peer.wait_for_candidates(gathered.clone(), EARLY).await;
+        let sdp = match peer.described(&config, &keys, None).await {
+            Ok(sdp) => sdp,
+            Err(_) => {
+                peer.wait_for_candidates(gathered.clone(), GATHERING).await;
+                peer.described(&config, &keys, None).await?
+            }
+        };
+        let is_whole = *gathered.borrow();
+        let rest = (!is_whole).then(|| peer.rest(sdp.clone(), gathered, config, keys));
+        let sdp = if rest.is_some() { sdp.replace("a=end-of-candidates\r\n", "") } else { sdp };
+        Ok((peer, EarlyOffer { sdp: Redacted(sdp), rest }))
+    }
+
+    /// What is found after `told`; ready when gathering is over.
+    fn rest(&self, told: String, mut gathered: cell::Receiver<bool>, config: NetConfig, keys: Keys) -> Rest {
+        let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
+        Box::pin(async move {
+            let all = async { drop(gathered.wait_for(|done| *done).await) };
+            let _ = tokio::time::timeout(GATHERING, all).await;
+            let now = connection.local_description().await.map(|now| now.sdp).unwrap_or_default();
+            let shown =
+                Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped: None };
+            let now = sdp::finish(&sdp::rename(&now, &runtime.names()), shown, None);
+            let is_new =
+                |line: &&str| line.starts_with("a=candidate:") && !told.lines().any(|old| old == *line);
+            let candidates = now.lines().filter(is_new).map(|line| line["a=".len()..].to_owned()).collect();
+            let Identity { ufrag, password, .. } = keys.identity;
+            Trickle { candidates: Redacted(candidates), ufrag: Redacted(ufrag), password }
+        })
+    }
+
+    async fn begin_offer(
+        config: &mut NetConfig,
+        way: Way,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, cell::Receiver<bool>, Keys), NetError> {
+        // A server is where everybody finds it, so it needs no way to us but the one that our checks open.
+        config.port_mapping = PortMapping::default();
+        let keys = Keys::guest(None)?;
+        // Nobody may come in before the server has answered.
+        let admits = Admits::Only(String::new());
+        let (peer, gathered) =
+            Self::new(config, events, OFFER_CHECKS, &keys, admits, Shape::Server(way)).await?;
+        Ok((peer, gathered, keys))
+    }
+
+    /// Answers the offer of a server that sends to us.
+    pub async fn answer_server(
+        mut config: NetConfig,
+        offer: &Redacted<String>,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(Self, Redacted<String>), NetError> {
+        config.port_mapping = PortMapping::default();
+        let (remote, codec) = super::remote_description(&description(Kind::Invite, offer), Kind::Invite)?;
+        let keys = Keys::guest(None)?;
+        let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
+        let admits = Admits::Only(ufrag.into());
+        let shape = Shape::Server(Way::Receive);
+        let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, shape).await?;
+        peer.runtime.line.expect(ufrag, password);
+        peer.prepare(codec).await?;
+        peer.connection.set_remote_description(remote).await.map_err(unusable)?;
+        let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
+        let sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        peer.negotiated().await?;
+        Ok((peer, Redacted(sdp)))
+    }
+
+    /// Takes the server's answer to our offer; gives whether pictures pass.
+    pub async fn accept_server(&self, answer: &Redacted<String>) -> Result<bool, NetError> {
+        self.accept(&description(Kind::Reply, answer)).await?;
+        let takes_pictures = sdp::takes_pictures(&answer.0);
+        if !takes_pictures {
+            self.monitor.set_payload_type(MediaKind::Video, None);
+        }
+        Ok(takes_pictures)
+    }
+}
+
+fn description(kind: Kind, sdp: &Redacted<String>) -> Description {
+    Description { kind, sdp: sdp.clone() }
+}

@@ -1,0 +1,246 @@
+//! Whole engines in one process, more than two of them: one paste each, and everybody sees and hears everybody. What is
+//! asserted is what a face would show.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
+use twocan::engine::{Command, Engine, EngineSetup, Event, Presence, RemotePeer, RoomState};
+use twocan::net::NetConfig;
+use twocan::pipeline::MediaSetup;
+use twocan::ports::PeerId;
+use twocan::room::call::{CallState, EndReason};
+use twocan::settings::{Guests, Settings};
+use twocan::stats::PeerStats;
+use twocan::units::{Redacted, Resolution};
+
+/// Far above what anything here takes: a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Somebody at a face that remembers what it was told.
+struct Person {
+    engine: Engine,
+    name: &'static str,
+    state: CallState,
+    people: BTreeMap<PeerId, RemotePeer>,
+    stats: BTreeMap<PeerId, PeerStats>,
+    code: Option<String>,
+    invite: Option<String>,
+    room: RoomState,
+    muted: bool,
+    refused: Option<String>,
+}
+
+impl Person {
+    fn new(name: &'static str) -> Self {
+        Self::with(name, Settings::default())
+    }
+
+    fn host(name: &'static str) -> Self {
+        Self::with(name, Settings { guests: Guests::Many, ..Settings::default() })
+    }
+
+    fn with(name: &'static str, settings: Settings) -> Self {
+        let engine = Engine::start(EngineSetup {
+            settings: Settings { name: name.into(), ..settings },
+            media: MediaSetup {
+                camera: CameraChoice::Pattern,
+                microphone: MicrophoneChoice::Tone,
+                speaker: SpeakerChoice::None,
+                picture: PictureRequest { resolution: Resolution::new(160, 96), fps: 10 },
+                ..MediaSetup::default()
+            },
+            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            wake: None,
+        });
+        Self {
+            engine,
+            name,
+            state: CallState::Idle,
+            people: BTreeMap::new(),
+            stats: BTreeMap::new(),
+            code: None,
+            invite: None,
+            room: RoomState::default(),
+            muted: false,
+            refused: None,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Call(state) => self.state = state,
+            Event::Remote(id, remote) => drop(self.people.insert(id, remote)),
+            Event::Left(id) => {
+                self.people.remove(&id);
+                self.stats.remove(&id);
+            }
+            Event::Stats(stats, people) => {
+                assert_eq!(stats.peers.len(), people.len());
+                self.stats = people.into_iter().map(|(id, _)| id).zip(stats.peers).collect();
+            }
+            Event::Code(code) => self.code = Some(code.text.0),
+            Event::Invite(code) => self.invite = code.map(|code| code.text.0),
+            Event::Room(room) => self.room = room,
+            Event::Muted { microphone, .. } => self.muted = microphone,
+            Event::Refused(refusal) => self.refused = Some(refusal.to_string()),
+            _ => {}
+        }
+    }
+
+    fn join(name: &'static str, invite: &str) -> Self {
+        let guest = Self::new(name);
+        guest.engine.send(Command::JoinCall(Redacted(invite.into())));
+        guest
+    }
+
+    /// Who is there, by name.
+    fn sees(&self) -> Vec<&str> {
+        let here = self.people.values().filter(|person| person.presence == Presence::Here);
+        let mut names: Vec<_> = here.map(|person| person.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn id(&self, name: &str) -> PeerId {
+        *self.people.iter().find(|(_, person)| person.name == name).expect("nobody of that name").0
+    }
+
+    /// Pictures and sound of so many others have come in since their streams began.
+    fn watches(&self, others: usize) -> bool {
+        let comes_in = |stats: &&PeerStats| {
+            let audio = &stats.inbound.audio;
+            stats.inbound.video.frames_decoded > 5
+                && audio.total_samples_received > audio.concealed_samples + 4_800
+                && audio.audio_level > 0.0
+        };
+        self.stats.values().filter(comes_in).count() == others && self.stats.len() == others
+    }
+}
+
+/// Lets everybody hear what is said until all of them are as they should be.
+fn wait(people: &mut [&mut Person], what: &str, is: impl Fn(&Person) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !people.iter().all(|person| is(person)) {
+        for person in &mut *people {
+            while let Some(event) = person.engine.wait_event(Duration::from_millis(5)) {
+                person.take(event);
+            }
+        }
+        let late = |person: &&mut Person| format!("{}: {:?} {:?}", person.name, person.state, person.people);
+        assert!(Instant::now() < deadline, "{what}: {:#?}", people.iter().map(late).collect::<Vec<_>>());
+    }
+}
+
+fn founded(mut host: Person) -> (Person, String) {
+    host.engine.send(Command::StartCall);
+    wait(&mut [&mut host], "invite", |host| host.code.is_some());
+    let invite = host.code.clone().unwrap();
+    (host, invite)
+}
+
+/// Ann has made the invite; each of the others has pasted it and nothing else.
+fn three() -> (Person, Person, Person, String) {
+    let (mut ann, invite) = founded(Person::host("Ann"));
+    let (mut bo, mut cy) = (Person::join("Bo", &invite), Person::join("Cy", &invite));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "three", |person| person.sees().len() == 2);
+    (ann, bo, cy, invite)
+}
+
+#[test]
+fn four_people_paste_once_each_and_all_see_and_hear_all() {
+    let (mut ann, mut bo, mut cy, invite) = three();
+    let pasted = Instant::now();
+    let mut di = Person::join("Di", &invite);
+    let all = &mut [&mut ann, &mut bo, &mut cy, &mut di];
+    wait(all, "four", |person| person.sees().len() == 3);
+    println!("from the fourth paste to four who are linked: {:?}", pasted.elapsed());
+    wait(all, "pictures and sound", |person| person.watches(3));
+    println!("from the fourth paste to all pictures: {:?}", pasted.elapsed());
+    assert_eq!(ann.sees(), ["Bo", "Cy", "Di"]);
+    assert_eq!(di.sees(), ["Ann", "Bo", "Cy"]);
+    assert!(ann.room.we_are_host && !ann.room.locked && ann.room.people == 4);
+    assert_eq!(di.room.host, Some(di.id("Ann")));
+    // A switch is told to all.
+    cy.engine.send(Command::MuteMicrophone(true));
+    wait(&mut [&mut ann, &mut bo, &mut di, &mut cy], "mute mark", |person| {
+        person.name == "Cy"
+            || person.people.values().any(|other| other.name == "Cy" && other.microphone_muted)
+    });
+    // The one who made the invite leaves: the others do not notice but for that.
+    ann.engine.send(Command::HangUp);
+    wait(&mut [&mut bo, &mut cy, &mut di], "three are left", |person| person.sees().len() == 2);
+    let before: Vec<_> = [&bo, &cy, &di].map(|person| person.stats.clone()).into();
+    wait(&mut [&mut bo, &mut cy, &mut di], "it goes on", |person| {
+        let old = before.iter().find(|stats| stats.keys().eq(person.stats.keys()));
+        let more = |id: &PeerId, then: &PeerStats| {
+            person
+                .stats
+                .get(id)
+                .is_some_and(|now| now.inbound.video.frames_decoded > then.inbound.video.frames_decoded)
+        };
+        person.stats.len() == 2 && old.is_none_or(|old| old.iter().all(|(id, then)| more(id, then)))
+    });
+    wait(&mut [&mut bo, &mut cy, &mut di], "one host", |person| person.room.people == 3);
+    assert_eq!([&bo, &cy, &di].iter().filter(|person| person.room.we_are_host).count(), 1);
+}
+
+#[test]
+fn a_locked_room_lets_nobody_in_and_a_removed_guest_is_out() {
+    let (mut ann, mut bo, mut cy, invite) = three();
+    ann.engine.send(Command::Lock(true));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "lock", |person| person.room.locked);
+    let mut di = Person::join("Di", &invite);
+    wait(&mut [&mut di], "refusal", |person| person.state == CallState::Ended(EndReason::Withdrawn));
+    ann.engine.send(Command::Lock(false));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "unlock", |person| !person.room.locked);
+    wait(&mut [&mut ann], "the invite is out again", |ann| ann.invite.as_ref() == Some(&invite));
+    // Only the host may do that.
+    bo.engine.send(Command::Lock(true));
+    bo.engine.send(Command::Remove(bo.id("Ann")));
+    ann.engine.send(Command::MuteGuest(ann.id("Cy")));
+    wait(&mut [&mut cy, &mut ann, &mut bo], "silence", |person| person.name != "Cy" || person.muted);
+    cy.engine.send(Command::MuteMicrophone(false));
+    ann.engine.send(Command::Remove(ann.id("Bo")));
+    wait(&mut [&mut bo], "out", |bo| bo.state == CallState::Ended(EndReason::Removed));
+    wait(&mut [&mut ann, &mut cy], "two are left", |person| {
+        person.sees().len() == 1 && person.room.people == 2
+    });
+    // What he has is worth nothing any more; a new invite is out.
+    wait(&mut [&mut ann], "another invite", |ann| ann.invite.as_ref().is_some_and(|other| *other != invite));
+    bo.engine.send(Command::JoinCall(Redacted(invite)));
+    wait(&mut [&mut bo], "no way back", |bo| bo.state == CallState::Ended(EndReason::Withdrawn));
+    assert!(!ann.room.locked && ann.sees() == ["Cy"] && cy.sees() == ["Ann"]);
+}
+
+#[test]
+fn anybody_may_add_somebody_and_each_guest_is_asked_about() {
+    // One invite for one guest, then another made in the call.
+    let (mut ann, invite) = founded(Person::with("Ann", Settings { ask_first: true, ..Settings::default() }));
+    let mut bo = Person::join("Bo", &invite);
+    wait(&mut [&mut ann, &mut bo], "lobby", |person| matches!(person.state, CallState::Lobby { .. }));
+    wait(&mut [&mut ann], "name", |ann| ann.people.values().any(|person| person.name == "Bo"));
+    ann.engine.send(Command::Admit(ann.id("Bo"), true));
+    wait(&mut [&mut ann, &mut bo], "two", |person| person.sees().len() == 1);
+    let mut late = Person::join("Late", &invite);
+    wait(&mut [&mut late], "busy", |person| person.state == CallState::Ended(EndReason::Busy));
+    // Bo, who is no host, adds somebody of the same name as Ann's.
+    bo.engine.send(Command::Invite(true));
+    wait(&mut [&mut bo, &mut ann], "invite", |person| person.name == "Ann" || person.invite.is_some());
+    let mut other = Person::join("Ann", &bo.invite.clone().unwrap());
+    wait(&mut [&mut ann, &mut bo, &mut other], "three", |person| person.sees().len() == 2);
+    assert_eq!(bo.sees(), ["Ann", "Ann (2)"]);
+    assert!(bo.invite.is_none(), "it was for one");
+    // Ann adds one more, who is asked about while the call goes on.
+    ann.engine.send(Command::Invite(true));
+    wait(&mut [&mut ann], "invite", |ann| ann.invite.is_some());
+    let mut cy = Person::join("Cy", &ann.invite.clone().unwrap());
+    let asks = |person: &Person| {
+        person.people.values().any(|one| one.name == "Cy" && one.presence == Presence::Asking)
+    };
+    wait(&mut [&mut ann, &mut cy], "lobby", |person| {
+        asks(person) || matches!(person.state, CallState::Lobby { .. })
+    });
+    assert!(matches!(ann.state, CallState::InCall { .. }) && bo.sees().len() == 2);
+    ann.engine.send(Command::Admit(ann.id("Cy"), true));
+    wait(&mut [&mut ann, &mut bo, &mut other, &mut cy], "four", |person| person.sees().len() == 3);
+}
