@@ -5,6 +5,7 @@
 mod path;
 
 use path::Path;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, OwnCode, Refusal, RemotePeer};
@@ -13,6 +14,7 @@ use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason, Rescue};
+use twocan::room::message::Reaction;
 use twocan::room::trust::Comparison;
 use twocan::settings::Settings;
 use twocan::units::{Redacted, Resolution};
@@ -31,6 +33,10 @@ impl Person {
     }
 
     fn with(settings: Settings) -> Self {
+        Self::at(path::ADDRESSES[0], settings)
+    }
+
+    fn at(address: IpAddr, settings: Settings) -> Self {
         let engine = Engine::start(EngineSetup {
             settings,
             media: MediaSetup {
@@ -40,7 +46,7 @@ impl Person {
                 picture: PictureRequest { resolution: Resolution::new(320, 180), fps: 15 },
                 ..MediaSetup::default()
             },
-            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            net: NetConfig { bind: vec![address], ..NetConfig::default() },
             wake: None,
         });
         Self { engine, said: vec![] }
@@ -144,9 +150,17 @@ fn connected() -> (Person, Person) {
     (ann, bo)
 }
 
+/// One on each side of a [`Path`].
+fn on_both_sides() -> [Person; 2] {
+    let person = |side: usize, name: &str| {
+        Person::at(path::ADDRESSES[side], Settings { name: name.into(), ..Settings::default() })
+    };
+    [person(0, "Ann"), person(1, "Bo")]
+}
+
 /// In a call over a path that can be cut.
 fn connected_over(path: &Path) -> (Person, Person) {
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));
@@ -202,6 +216,27 @@ fn both_sides_see_the_same_four_words() {
 }
 
 #[test]
+fn gestures_reach_the_other_side_and_a_flood_of_them_does_not() {
+    let (mut ann, mut bo) = connected();
+    // Both control channels are open.
+    assert_eq!(ann.words(false), bo.words(false));
+    ann.engine.send(Command::Hand(true));
+    bo.remote("raised hand", |ann| ann.hand_raised);
+    let id = bo.person();
+    for _ in 0..Engine::COMMANDS / 2 {
+        ann.engine.send(Command::React(Reaction::Heart));
+    }
+    ann.engine.send(Command::Hand(false));
+    bo.remote("lowered hand", |ann| !ann.hand_raised);
+    let is_heart = |event: &&Event| matches!(event, Event::Reaction(of, Reaction::Heart) if *of == id);
+    let hearts = bo.said.iter().filter(is_heart).count();
+    assert!((1..Engine::COMMANDS / 4).contains(&hearts), "{hearts}");
+    // Whoever is turned down is still there.
+    bo.engine.send(Command::Volume(id, 0.0));
+    bo.sees_more();
+}
+
+#[test]
 fn a_path_that_was_cut_comes_back_by_itself() {
     let path = Path::new();
     let (mut ann, mut bo) = connected_over(&path);
@@ -254,10 +289,11 @@ fn fresh_codes_take_up_a_call_whose_path_is_gone() {
     bo.refusal();
     ann.paste(&invite.text.0);
     ann.refusal();
-    bo.paste(&invite.text.0);
+    let fresh = Path::new();
+    bo.paste(&fresh.through(0, &invite.text.0));
     let reply = bo.code();
     assert_eq!(reply.kind, Kind::Reply);
-    ann.paste(&reply.text.0);
+    ann.paste(&fresh.through(1, &reply.text.0));
     assert_eq!(ann.state("connected"), CallState::InCall { since: started }, "the timer goes on");
     bo.state("connected");
     ann.sees_more();
@@ -362,7 +398,7 @@ fn a_reply_that_is_pasted_late_connects_at_once() {
     let wait = std::env::var("TWOCAN_WAIT").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let path = Path::new();
     path.cut(true);
-    let (mut ann, mut bo) = (Person::new("Ann"), Person::new("Bo"));
+    let [mut ann, mut bo] = on_both_sides();
     ann.engine.send(Command::StartCall);
     let invite = ann.code();
     bo.paste(&path.through(0, &invite.text.0));

@@ -265,6 +265,7 @@ impl Session {
             Event::Reach(_)
             | Event::Invite(_)
             | Event::Room(_)
+            | Event::Reaction(..)
             | Event::Picture(..)
             | Event::Devices(_)
             | Event::Muted { .. }

@@ -12,6 +12,7 @@ use crate::pipeline::{MediaSetup, Picture};
 use crate::ports::PeerId;
 use crate::room::call::CallState;
 use crate::room::diagnosis::Diagnosis;
+use crate::room::message::Reaction;
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::settings::Settings;
@@ -63,6 +64,12 @@ pub enum Command {
     AnswerRing(bool),
     /// On how many pixels this person's picture is drawn; `None`: nobody can see it.
     View(PeerId, Option<Resolution>),
+    /// Raises our hand, or lowers it.
+    Hand(bool),
+    /// Shows everybody a reaction.
+    React(Reaction),
+    /// How loud somebody is played: 0.0 not at all, 1.0 as they come, at most 2.0.
+    Volume(PeerId, f32),
     /// Ends the engine, with a bye to the other side.
     Quit,
 }
@@ -101,6 +108,7 @@ pub struct RemotePeer {
     pub name: String,
     pub microphone_muted: bool,
     pub camera_stopped: bool,
+    pub hand_raised: bool,
     pub presence: Presence,
 }
 
@@ -200,6 +208,8 @@ pub enum Event {
     /// Somebody has come, or something about them has changed. The first word about a person may be this or any of
     /// those below; all of them name the same person by the same id.
     Remote(PeerId, RemotePeer),
+    /// Somebody shows a reaction.
+    Reaction(PeerId, Reaction),
     /// They are gone. Nothing more comes of them, unless they come back under the same id.
     Left(PeerId),
     /// Our invite while we are in a call; `None`: there is none now.

@@ -24,6 +24,7 @@ pub struct RemoteEnd {
     /// Whether its hello has come.
     pub greeted: bool,
     pub trust: super::task::TrustEnd,
+    pub reactions: super::task::ReactionLimit,
 }
 
 impl RemoteEnd {
@@ -42,6 +43,7 @@ impl RemoteEnd {
             control_open: false,
             greeted: false,
             trust: super::task::TrustEnd::default(),
+            reactions: super::task::ReactionLimit::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod codes;
 mod door;
 mod face;
 mod fresh;
+mod gestures;
 mod link;
 mod nearby;
 mod network;
@@ -22,6 +23,7 @@ mod tell;
 mod trust;
 mod words;
 
+pub use gestures::ReactionLimit;
 pub use trust::TrustEnd;
 
 use super::peer::RemoteEnd;
@@ -112,6 +114,7 @@ struct Task {
     closing: tokio::task::JoinSet<()>,
     microphone_muted: bool,
     camera_stopped: bool,
+    hand_raised: bool,
     camera_runs: bool,
     microphone_runs: bool,
     microphone_level: f32,
@@ -145,6 +148,7 @@ impl Task {
             closing: tokio::task::JoinSet::new(),
             microphone_muted: false,
             camera_stopped: false,
+            hand_raised: false,
             camera_runs: false,
             microphone_runs: false,
             microphone_level: 0.0,
@@ -261,6 +265,7 @@ impl Task {
                     self.tell_view(id);
                 }
             }
+            Command::Hand(_) | Command::React(_) | Command::Volume(..) => self.gesture(&command),
             Command::Quit => {}
         }
     }

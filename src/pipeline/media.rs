@@ -359,6 +359,11 @@ impl PeerMedia {
         self.video.set_shown(shown);
     }
 
+    /// How loud the peer is played: 0.0 not at all, 1.0 as it comes, at most 2.0.
+    pub fn set_volume(&self, volume: f32) {
+        self.voice.set_volume(volume);
+    }
+
     /// Loudness of the peer's voice now, 0.0 to 1.0, as a meter shows it.
     pub fn level(&self) -> f32 {
         self.voice.level()

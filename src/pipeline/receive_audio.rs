@@ -32,6 +32,39 @@ struct State {
     shown: f32,
     /// As W3C has it: linear.
     rms: f32,
+    volume: Volume,
+}
+
+/// How loud somebody is played. A step is spread over a block, so that nothing clicks.
+struct Volume {
+    wanted: f32,
+    applied: f32,
+}
+
+impl Default for Volume {
+    fn default() -> Self {
+        Self { wanted: 1.0, applied: 1.0 }
+    }
+}
+
+impl Volume {
+    /// 6 dB more: beyond, only the noise is louder.
+    const MOST: f32 = 2.0;
+
+    fn set(&mut self, volume: f32) {
+        self.wanted = if volume.is_finite() { volume.clamp(0.0, Self::MOST) } else { 1.0 };
+    }
+
+    fn apply(&mut self, block: &mut [f32; BLOCK]) {
+        let step = (self.wanted - self.applied) / BLOCK as f32;
+        if step == 0.0 && self.wanted == 1.0 {
+            return;
+        }
+        for (index, sample) in block.iter_mut().enumerate() {
+            *sample *= self.applied + step * (index + 1) as f32;
+        }
+        self.applied = self.wanted;
+    }
 }
 
 impl VoiceIn {
@@ -42,6 +75,11 @@ impl VoiceIn {
     /// As a meter shows it.
     pub fn level(&self) -> f32 {
         self.lock().shown
+    }
+
+    /// 0.0: not heard, 1.0: as it comes. Level and statistics stay those of the voice.
+    pub fn set_volume(&self, volume: f32) {
+        self.lock().volume.set(volume);
     }
 
     pub fn stats(&self, into: &mut InboundAudio) {
@@ -66,13 +104,14 @@ impl VoiceIn {
     /// The ten milliseconds that will be heard at `heard_at`.
     pub fn pull(&self, now: Instant, heard_at: Instant, block: &mut [f32; BLOCK]) {
         let mut state = self.lock();
-        let State { playout, decoder, level, shown, rms: linear } = &mut *state;
+        let State { playout, decoder, level, shown, rms: linear, volume } = &mut *state;
         self.packets.try_iter().for_each(|packet| playout.handle_packet(&packet));
         if let Some(timestamp) = playout.pull(now, decoder, block) {
             playout.set_extra_delay(self.sync.handle_sound(timestamp, heard_at));
         }
         *shown = level.handle(block);
         *linear = rms(block);
+        volume.apply(block);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,5 +148,29 @@ impl VoiceDecoder for Decoder {
     }
     fn conceal(&mut self, samples: usize, pcm: &mut Vec<f32>) -> Result<(), UndecodableVoice> {
         self.with(|decoder| decoder.conceal(samples, pcm))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_volume_does_not_click() {
+        let mut volume = Volume::default();
+        let mut untouched = [1.0; BLOCK];
+        volume.apply(&mut untouched);
+        assert_eq!(untouched, [1.0; BLOCK]);
+        volume.set(0.0);
+        let mut falling = [1.0; BLOCK];
+        volume.apply(&mut falling);
+        assert!(falling.windows(2).all(|pair| pair[1] < pair[0] && pair[0] - pair[1] < 0.01));
+        let mut silent = [1.0; BLOCK];
+        volume.apply(&mut silent);
+        assert!(silent.iter().all(|sample| sample.abs() < 1e-6));
+        for (wish, given) in [(9.0, Volume::MOST), (-1.0, 0.0), (f32::NAN, 1.0)] {
+            volume.set(wish);
+            assert_eq!(volume.wanted, given);
+        }
     }
 }

@@ -11,6 +11,21 @@ const MAX_DRAWN: u32 = 8192;
 /// Characters of a name that are kept.
 pub const MAX_NAME: usize = 64;
 
+/// What people show each other without a word. A kind that this version does not know is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reaction {
+    ThumbsUp,
+    Heart,
+    Laugh,
+    Celebrate,
+    Wave,
+}
+
+impl Reaction {
+    pub const ALL: [Self; 5] = [Self::ThumbsUp, Self::Heart, Self::Laugh, Self::Celebrate, Self::Wave];
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Message {
@@ -65,6 +80,10 @@ pub enum Message {
     Pass(Pass),
     /// The host asks the receiver to mute the microphone; who is muted so may unmute.
     Silence,
+    /// The sender has raised a hand, or lowered it.
+    Hand { raised: bool },
+    /// Shown for a moment; the receiver limits how many it takes.
+    Reaction { kind: Reaction },
     /// An ICE candidate that came up after the code was made.
     Candidate { candidate: String },
     /// The sender leaves.
@@ -94,6 +113,8 @@ impl Message {
             | Self::TrustNonce { .. }
             | Self::TrustReveal { .. }
             | Self::Candidate { .. }
+            | Self::Hand { .. }
+            | Self::Reaction { .. }
             | Self::Admit
             | Self::Refuse
             | Self::Bye => {}
@@ -172,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn gestures_have_their_words() {
+        let hand = Message::Hand { raised: true };
+        assert_eq!(hand.to_json(), r#"{"type":"hand","raised":true}"#);
+        let thumb = Message::Reaction { kind: Reaction::ThumbsUp };
+        assert_eq!(thumb.to_json(), r#"{"type":"reaction","kind":"thumbs-up"}"#);
+        for kind in Reaction::ALL {
+            let message = Message::Reaction { kind };
+            assert_eq!(Message::from_json(&message.to_json()), Some(message));
+        }
+        assert_eq!(Message::from_json(r#"{"type":"reaction","kind":"moonwalk"}"#), None);
+    }
+
+    #[test]
     fn a_view_is_limited() {
         let view = |text| Message::from_json(text);
         let huge = r#"{"type":"view","width":4294967295,"height":9000,"shown":true,"depth":3}"#;
@@ -197,6 +231,8 @@ mod tests {
         let samples = [
             r#"{"type":"hello","name":"Ann Ж 安","microphoneMuted":true,"cameraStopped":false}"#.to_owned(),
             r#"{"type":"view","width":1280,"height":720,"shown":true}"#.to_owned(),
+            r#"{"type":"reaction","kind":"heart"}"#.to_owned(),
+            r#"{"type":"hand","raised":true}"#.to_owned(),
             format!(r#"{{"type":"trust-nonce","nonce":"{nonce}","proof":"{nonce}"}}"#),
             format!(r#"{{"type":"trust-commit","commitment":"{nonce}"}}"#),
             r#"{"type":"candidate","candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host"}"#.to_owned(),

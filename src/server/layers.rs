@@ -54,10 +54,11 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::test_time::at;
 
     #[test]
     fn losses_lead_down_and_quiet_leads_up_ever_more_slowly() {
-        let start = Instant::now();
+        let start = at(0);
         let mut layers = Layers::new(start);
         let mut run = |seconds: std::ops::Range<u64>, lost: f64| -> Vec<(u64, u8)> {
             let at = |second| start + Duration::from_secs(second);

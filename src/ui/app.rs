@@ -5,10 +5,11 @@ use super::background::{Awake, Saver};
 use super::clipboard::{Answer, Clipboard, Copied, Purpose};
 use super::keys;
 use super::model::{Effect, Model, Tone};
+use super::people::Who;
+use super::pictures::Pictures;
 use super::repaint::Waker;
 use super::scanner::Scanner;
 use super::screens;
-use super::shown::Shown;
 use super::theme;
 use super::video::{self, VideoPainter};
 use super::view::{Act, Offer, Overlay, Scene, Screen, View};
@@ -18,9 +19,10 @@ use super::wording;
 use crate::device::DeviceKind;
 use crate::engine::{Command, Engine, Event, PictureHandle};
 use crate::invite::{self, InviteError, Kind, Pasted};
+use crate::ports::PeerId;
 use crate::room::call::CallState;
 use crate::settings::{Settings, Theme};
-use crate::units::{Redacted, Resolution};
+use crate::units::Redacted;
 use eframe::egui::{self, ThemePreference, ViewportCommand};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -51,11 +53,10 @@ pub struct App {
     options: WindowOptions,
     painter: VideoPainter,
     own: video::View,
-    remote: Option<video::View>,
+    pictures: Pictures,
     toasts: Toasts,
     /// While a QR code is looked for.
     scanner: Option<Scanner>,
-    shown: Shown,
     awake: Awake,
     /// What the engine was told last about being seen nearby.
     nearby: bool,
@@ -104,10 +105,9 @@ impl App {
             options,
             painter,
             own,
-            remote: None,
+            pictures: Pictures::default(),
             toasts: Toasts::default(),
             scanner: None,
-            shown: Shown::default(),
             awake: Awake::default(),
             nearby: false,
             title: String::new(),
@@ -133,8 +133,10 @@ impl App {
             self.view.joining = false;
         }
         self.own.refresh();
-        if let Some(remote) = &mut self.remote {
-            remote.refresh();
+        self.pictures.refresh();
+        self.model.people.speakers.advance(now);
+        if let Some(at) = self.model.people.speakers.deadline() {
+            ctx.request_repaint_after(at.saturating_duration_since(now) + Duration::from_millis(1));
         }
     }
 
@@ -159,7 +161,15 @@ impl App {
         for effect in self.model.reduce(event, now) {
             match effect {
                 Effect::CopyCode => self.hand_out_code(),
-                Effect::RemotePicture(picture) => self.show_remote(picture),
+                Effect::RemotePicture(id, picture) => self.show_remote(id, picture),
+                Effect::NoPictures => {
+                    self.pictures.clear(&self.painter);
+                    self.view.fill = None;
+                }
+                Effect::Forget(id) => {
+                    self.show_remote(id, None);
+                    self.view.forget(id);
+                }
                 Effect::Toast(tone, text) => self.toasts.add(tone, text, now),
                 Effect::Attention => {
                     let attention = egui::UserAttentionType::Informational;
@@ -176,15 +186,12 @@ impl App {
         }
     }
 
-    fn show_remote(&mut self, picture: Option<PictureHandle>) {
-        if let Some(old) = self.remote.take() {
-            self.painter.forget(&old);
+    fn show_remote(&mut self, id: PeerId, picture: Option<PictureHandle>) {
+        // They came over a new connection, whose sound is as loud as it comes.
+        if let Some(volume) = self.view.volumes.get(&id).filter(|_| picture.is_some()) {
+            self.engine.send(Command::Volume(id, *volume));
         }
-        self.remote = picture.map(|PictureHandle(slot)| {
-            let wake = self.waker.clone();
-            slot.on_new(Box::new(move || wake.wake()));
-            video::View::new(slot)
-        });
+        self.pictures.set(id, picture, &self.painter, &self.waker);
         self.view.fill = None;
     }
 
@@ -330,11 +337,7 @@ impl App {
             }
             Act::Cancel => self.cancel(),
             Act::CancelForSure | Act::HangUp => self.engine.send(Command::HangUp),
-            Act::Admit(admit) => {
-                if let Some(person) = self.model.person {
-                    self.engine.send(Command::Admit(person, admit));
-                }
-            }
+            Act::Admit(id, admit) => self.engine.send(Command::Admit(id, admit)),
             Act::Back => {
                 self.forget_paste();
                 self.engine.send(Command::Dismiss);
@@ -344,7 +347,24 @@ impl App {
             }
             Act::ToggleCamera => self.engine.send(Command::StopCamera(!self.model.camera_stopped)),
             Act::ToggleFullscreen => self.set_fullscreen(ctx, !self.view.fullscreen),
-            Act::Judge(verdict) => self.model.words.judge(verdict),
+            Act::RaiseHand(raised) => {
+                self.model.people.raise_own_hand(raised);
+                self.engine.send(Command::Hand(raised));
+            }
+            Act::React(reaction) => {
+                self.model.people.react(Who::Me, reaction, (self.clock)());
+                self.engine.send(Command::React(reaction));
+            }
+            Act::SetVolume(id, volume) => self.engine.send(Command::Volume(id, volume)),
+            Act::AddSomeone => self.add_someone(),
+            Act::Withdraw => {
+                self.view.adding = false;
+                self.engine.send(Command::Invite(false));
+            }
+            Act::Lock(locked) => self.engine.send(Command::Lock(locked)),
+            Act::MuteGuest(id) => self.engine.send(Command::MuteGuest(id)),
+            Act::Remove(id) => self.engine.send(Command::Remove(id)),
+            Act::Judge(verdict) => self.model.judge(self.view.words_of, verdict),
             Act::Change(settings) => {
                 ctx.set_theme(preference(settings.theme));
                 self.saver.save(&settings);
@@ -377,7 +397,7 @@ impl App {
     }
 
     fn copy(&mut self, what: Copied) {
-        let Some(code) = &self.model.code else { return };
+        let Some(code) = self.model.shown_code() else { return };
         let text = match what {
             Copied::Code => &code.text,
             Copied::Full => &code.full,
@@ -389,6 +409,14 @@ impl App {
         let text = text.0.clone();
         self.view.decline(text.clone());
         self.clipboard.copy(what, text);
+    }
+
+    /// An invite to the running call; one that is out already is shown again.
+    fn add_someone(&mut self) {
+        self.view.adding = !self.view.adding;
+        if self.view.adding && self.model.invite.is_none() {
+            self.engine.send(Command::Invite(true));
+        }
     }
 
     fn set_fullscreen(&mut self, ctx: &egui::Context, on: bool) {
@@ -420,17 +448,15 @@ impl App {
 
     /// Lets the other side know what becomes of its picture. Here and not in `ui`, which a hidden window does not run.
     fn tell_shown(&mut self, ctx: &egui::Context) {
-        let Some(person) = self.model.person.filter(|_| self.model.call.in_call()) else {
-            self.shown.reset();
-            self.view.drawn = None;
+        if !self.model.call.in_call() {
+            self.pictures.forget_shown();
+            self.view.drawn.clear();
             return;
-        };
+        }
         let visible = ctx.input(|input| input.viewport().visible()) != Some(false);
-        let scale = ctx.pixels_per_point();
-        let pixels = |points: f32| (points * scale).round().clamp(0.0, 1e5) as u32;
-        let drawn = self.view.drawn.map(|size| Resolution::new(pixels(size.x), pixels(size.y)));
-        if let Some(drawn) = self.shown.poll((self.clock)(), visible, drawn) {
-            self.engine.send(Command::View(person, drawn));
+        let now = (self.clock)();
+        for (id, drawn) in self.pictures.poll_shown(now, visible, ctx.pixels_per_point(), &self.view.drawn) {
+            self.engine.send(Command::View(id, drawn));
         }
     }
 
@@ -445,7 +471,7 @@ impl App {
     }
 
     fn show_title(&mut self, ctx: &egui::Context) {
-        let state = wording::title(self.model.call, self.model.remote_name());
+        let state = wording::title(self.model.call, &self.model.company());
         let dash = if state.is_empty() { "" } else { " – " };
         let title = format!("Twocan{}{dash}{state}", self.options.title_suffix);
         if title != self.title {
@@ -465,7 +491,7 @@ impl App {
             acts: &mut acts,
             painter: &self.painter,
             own: &self.own,
-            remote: self.remote.as_ref(),
+            remotes: self.pictures.views(),
             now,
         };
         keys::handle(ui.ctx(), &mut scene, screen);

@@ -1,6 +1,7 @@
 //! The keyboard. Single letters act only while no text field has the focus; nothing here hangs up.
 
 use super::clipboard::{Copied, Purpose};
+use super::people::Who;
 use super::screens::call::toggle_fill;
 use super::screens::rescue;
 use super::video::{self, Fill};
@@ -70,16 +71,34 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
             if hit(Key::D) {
                 scene.view.toggle_statistics();
             }
-            if hit(Key::W) {
+            if !scene.model.people.is_group() && hit(Key::W) {
                 scene.view.toggle_words();
+            }
+            if hit(Key::A) {
+                scene.act(Act::AddSomeone);
             }
             if hit(Key::P) {
                 scene.view.own_hidden = !scene.view.own_hidden;
             }
             if hit(Key::Z) {
                 let stage = ctx.content_rect().size();
-                let picture = scene.remote.and_then(video::View::resolution);
+                let picture = scene.theirs().and_then(video::View::resolution);
                 toggle_fill(scene.view, picture.map_or(Fill::Cover, |picture| Fill::best(picture, stage)));
+            }
+            if scene.model.people.is_group() {
+                if hit(Key::G) {
+                    scene.view.toggle_speaker_view();
+                }
+                if hit(Key::L) {
+                    scene.view.toggle_people();
+                }
+                if hit(Key::R) {
+                    scene.view.reacting = !scene.view.reacting;
+                }
+                if hit(Key::H) {
+                    let raised = scene.model.people.hand(Who::Me).is_some();
+                    scene.act(Act::RaiseHand(!raised));
+                }
             }
         }
         Screen::Exchange | Screen::Ended | Screen::Broken => {}
@@ -88,8 +107,8 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
 
 /// Ctrl+V anywhere is a paste; Ctrl+C copies our code.
 fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
-    let rescue = screen == Screen::Call && rescue::is_open(scene.model.call);
-    if !rescue && !matches!(screen, Screen::Lobby | Screen::Exchange) {
+    let open = screen == Screen::Call && (scene.view.adding || rescue::is_open(scene.model.call));
+    if !open && !matches!(screen, Screen::Lobby | Screen::Exchange) {
         return;
     }
     let mut copy = false;
@@ -107,7 +126,7 @@ fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
             pasted = Some(String::new());
         }
     });
-    if copy && scene.model.code.is_some() {
+    if copy && scene.model.shown_code().is_some() {
         scene.act(Act::Copy(Copied::Code));
     }
     match pasted {
@@ -120,9 +139,12 @@ fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
 /// One step back. In a call there is none: only the button hangs up.
 fn escape(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
     match screen {
+        Screen::Call if scene.view.reacting => scene.view.reacting = false,
+        Screen::Call if scene.view.adding => scene.view.adding = false,
         Screen::Call if scene.view.fullscreen => scene.act(Act::ToggleFullscreen),
         Screen::Call if scene.view.words => scene.view.words = false,
         Screen::Call if scene.view.statistics => scene.view.statistics = false,
+        Screen::Call if scene.view.people => scene.view.people = false,
         Screen::Exchange => scene.act(Act::Cancel),
         Screen::Ended => scene.act(Act::Back),
         Screen::Call | Screen::Lobby | Screen::Broken => {

@@ -1,9 +1,12 @@
 //! What the window knows of the engine: a pure reducer from [`Event`] to [`Model`]. It decides nothing about looks and
 //! touches nothing; what has to be done outside comes back as [`Effect`]s, which `app` carries out.
 
+use super::people::{People, Who};
+use super::rates::Rates;
+use super::wording;
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{
-    Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Quality, Refusal, RemotePeer, Trouble,
+    Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Refusal, RemotePeer, RoomState, Trouble,
 };
 use crate::invite::{InviteError, Kind};
 use crate::net::Reach;
@@ -12,7 +15,8 @@ use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
 use crate::stats::{PeerStats, Stats};
-use crate::units::{Bitrate, Resolution};
+use crate::units::Resolution;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Where a device stands.
@@ -44,6 +48,9 @@ impl DeviceStatus {
 pub struct Model {
     pub call: CallState,
     pub code: Option<OwnCode>,
+    /// The invite for one more, while we are in a call.
+    pub invite: Option<Box<OwnCode>>,
+    pub room: RoomState,
     /// Since when it is out, and whether it leads here.
     pub code_since: Option<Instant>,
     pub reach: Reach,
@@ -55,10 +62,10 @@ pub struct Model {
     pub locked: bool,
     /// Candidates that were pasted one by one and taken.
     pub candidates_added: u32,
-    /// Who the other side is, as the engine names them.
-    pub person: Option<PeerId>,
-    pub remote: RemotePeer,
-    pub words: WordsModel,
+    pub people: People,
+    /// Who left last: the other side of a call that is over.
+    parted: String,
+    pub words: HashMap<PeerId, WordsModel>,
     pub nearby: Vec<NearbyPerson>,
     /// Who rings from nearby.
     pub ring: Option<String>,
@@ -77,10 +84,10 @@ pub struct Model {
     pub microphone_muted: bool,
     pub camera_stopped: bool,
     pub microphone_level: f32,
-    pub remote_level: f32,
-    pub quality: Quality,
     pub stats: Option<Box<Stats>>,
-    pub rates: Rates,
+    /// Whose numbers [`Self::stats`] has, in its order, and what they come to.
+    pub measured: Vec<PeerId>,
+    pub rates: Vec<Rates>,
     /// How long the last call was; `None` if it never came up.
     pub lasted: Option<Duration>,
     /// The engine has ended.
@@ -92,15 +99,17 @@ impl Default for Model {
         Self {
             call: CallState::Idle,
             code: None,
+            invite: None,
+            room: RoomState::default(),
             code_since: None,
             reach: Reach::default(),
             page: None,
             refusal: None,
             locked: false,
             candidates_added: 0,
-            person: None,
-            remote: RemotePeer::default(),
-            words: WordsModel::default(),
+            people: People::default(),
+            parted: String::new(),
+            words: HashMap::new(),
             nearby: Vec::new(),
             ring: None,
             with: None,
@@ -114,10 +123,9 @@ impl Default for Model {
             microphone_muted: false,
             camera_stopped: false,
             microphone_level: 0.0,
-            remote_level: 0.0,
-            quality: Quality::default(),
             stats: None,
-            rates: Rates::default(),
+            measured: Vec::new(),
+            rates: Vec::new(),
             lasted: None,
             gone: false,
         }
@@ -129,8 +137,12 @@ impl Default for Model {
 pub enum Effect {
     /// Our code came up for the first time in this call: copy it.
     CopyCode,
-    /// From here on the peer's pictures come from there.
-    RemotePicture(Option<PictureHandle>),
+    /// From here on somebody's pictures come from there.
+    RemotePicture(PeerId, Option<PictureHandle>),
+    /// Nobody's pictures come from anywhere any more.
+    NoPictures,
+    /// Nothing of somebody who is gone may be kept.
+    Forget(PeerId),
     Toast(Tone, String),
     /// Something wants an answer, and the window may lie under others.
     Attention,
@@ -219,7 +231,36 @@ impl Model {
 
     /// The other side's name, or a word in its place.
     pub fn remote_name(&self) -> &str {
-        if self.remote.name.is_empty() { "Guest" } else { &self.remote.name }
+        match self.people.first() {
+            Some(person) => &person.name,
+            None if self.parted.is_empty() => "Guest",
+            None => &self.parted,
+        }
+    }
+
+    /// The words shared with somebody; nobody in particular: with the other side of a call of two.
+    pub fn words_with(&self, id: Option<PeerId>) -> WordsModel {
+        let id = id.or(self.people.first().map(|person| person.id));
+        let known = id.and_then(|id| self.words.get(&id));
+        known.or(self.words.values().next()).copied().unwrap_or_default()
+    }
+
+    pub fn judge(&mut self, id: Option<PeerId>, verdict: Option<Verdict>) {
+        let id = id.or(self.people.first().map(|person| person.id)).or(self.words.keys().next().copied());
+        if let Some(words) = id.and_then(|id| self.words.get_mut(&id)) {
+            words.judge(verdict);
+        }
+    }
+
+    /// The code that is there to be given away: a fresh one for a call without a path comes before an invite to it.
+    pub fn shown_code(&self) -> Option<&OwnCode> {
+        self.code.as_ref().or(self.invite.as_deref())
+    }
+
+    /// Everybody else in the call, in a few words.
+    pub fn company(&self) -> String {
+        let names: Vec<&str> = self.people.present().map(|person| person.name.as_str()).collect();
+        if names.is_empty() { self.remote_name().into() } else { wording::company(&names) }
     }
 
     /// Whether the two sides have no video codec in common.
@@ -276,16 +317,14 @@ impl Model {
                 "Your address has changed. Send the new invite: the old one may not lead here any more."
                     .into(),
             )],
-            Event::Remote(person, remote) => {
-                self.person = Some(person);
-                self.know(remote)
-            }
-            Event::Left(person) => {
-                self.person.take_if(|known| *known == person);
+            Event::Remote(id, remote) => self.know(id, remote),
+            Event::Left(id) => self.part(id),
+            Event::Reaction(id, reaction) => {
+                self.people.react(Who::Peer(id), reaction, now);
                 Vec::new()
             }
-            Event::Trust(_, comparison) => {
-                self.words.take(comparison);
+            Event::Trust(id, comparison) => {
+                self.words.entry(id).or_default().take(comparison);
                 Vec::new()
             }
             Event::Nearby(people) => {
@@ -313,7 +352,7 @@ impl Model {
                 self.trouble = Some(trouble);
                 Vec::new()
             }
-            Event::Picture(_, picture) => vec![Effect::RemotePicture(picture)],
+            Event::Picture(id, picture) => vec![Effect::RemotePicture(id, picture)],
             Event::Devices(devices) => {
                 self.devices = *devices;
                 Vec::new()
@@ -335,16 +374,31 @@ impl Model {
             Event::SpeaksWhileMuted => Vec::new(),
             Event::Levels { microphone, people } => {
                 self.microphone_level = microphone;
-                self.remote_level = people.first().map_or(0.0, |(_, level)| *level);
+                let own = if self.microphone_muted { 0.0 } else { microphone };
+                self.people.speakers.set_level(Who::Me, own, now);
+                for (id, level) in people {
+                    self.people.set_level(id, level, now);
+                }
                 Vec::new()
             }
-            Event::Stats(stats, people) => {
-                self.rates = Rates::between(self.stats.as_deref(), &stats);
-                self.stats = Some(stats);
-                self.quality = people.first().map_or(Quality::Unknown, |(_, quality)| *quality);
+            Event::Stats(stats, qualities) => {
+                let measured: Vec<PeerId> = qualities.iter().map(|(id, _)| *id).collect();
+                self.rates = Rates::of_all(self.stats.as_deref(), &self.measured, &stats, &measured);
+                (self.stats, self.measured) = (Some(stats), measured);
+                for (id, quality) in qualities {
+                    self.people.set_quality(id, quality);
+                }
                 Vec::new()
             }
-            Event::FirstPicture(_) | Event::Invite(_) | Event::Room(_) => Vec::new(),
+            Event::FirstPicture(_) => Vec::new(),
+            Event::Invite(code) => {
+                self.invite = code;
+                Vec::new()
+            }
+            Event::Room(room) => {
+                self.room = room;
+                Vec::new()
+            }
             Event::MutedBy(_) => {
                 vec![Effect::Toast(Tone::Plain, "The host has muted your microphone.".into())]
             }
@@ -369,7 +423,7 @@ impl Model {
             }
             CallState::Gathering(_) => {
                 self.forget_call();
-                effects.push(Effect::RemotePicture(None));
+                effects.push(Effect::NoPictures);
                 effects.push(Effect::ClearField);
                 effects.push(Effect::NewCall);
             }
@@ -388,7 +442,7 @@ impl Model {
             }
             CallState::WaitingForReply => {
                 // Whoever was here is gone again.
-                self.remote = RemotePeer::default();
+                self.people.clear();
             }
             CallState::Lobby { .. } => effects.push(Effect::ClearField),
             CallState::Reconnecting { rescue, .. } => match rescue {
@@ -415,8 +469,7 @@ impl Model {
                     CallState::Ended(_) => self.lasted,
                 };
                 self.code = None;
-                self.remote_level = 0.0;
-                effects.push(Effect::RemotePicture(None));
+                effects.push(Effect::NoPictures);
                 effects.push(Effect::ClearField);
                 effects.push(Effect::StayAwake(false));
                 if reason == EndReason::Cancelled {
@@ -430,27 +483,49 @@ impl Model {
     /// Nothing of an earlier call may show in the next one.
     fn forget_call(&mut self) {
         self.code = None;
+        self.invite = None;
+        self.room = RoomState::default();
         self.reach = Reach::default();
         self.candidates_added = 0;
-        self.remote = RemotePeer::default();
-        self.words = WordsModel::default();
+        self.people.clear();
+        self.parted.clear();
+        self.words.clear();
         self.offline = false;
         self.trouble = None;
-        self.remote_level = 0.0;
-        self.quality = Quality::Unknown;
         self.stats = None;
-        self.rates = Rates::default();
+        self.measured.clear();
+        self.rates.clear();
         self.lasted = None;
     }
 
-    fn know(&mut self, remote: RemotePeer) -> Vec<Effect> {
-        let newcomer = self.remote.name.is_empty() && !remote.name.is_empty();
-        self.remote = remote;
-        if newcomer && self.call.in_call() {
-            vec![Effect::Toast(Tone::Plain, format!("You are in a call with {}.", self.remote.name))]
-        } else {
-            Vec::new()
+    fn know(&mut self, id: PeerId, remote: RemotePeer) -> Vec<Effect> {
+        let news = self.people.know(id, remote);
+        let Some(person) = self.people.find(id).filter(|_| self.call.in_call()) else { return Vec::new() };
+        let mut effects = Vec::new();
+        if news.came && self.people.is_group() {
+            effects.push(Effect::Toast(Tone::Plain, format!("{} has joined.", person.name)));
+        } else if news.came {
+            effects.push(Effect::Toast(Tone::Plain, format!("You are in a call with {}.", person.name)));
         }
+        if news.raised_hand && person.is_in() {
+            effects.push(Effect::Toast(Tone::Plain, format!("{} raises a hand.", person.name)));
+        }
+        if news.asks {
+            effects.push(Effect::Attention);
+        }
+        effects
+    }
+
+    fn part(&mut self, id: PeerId) -> Vec<Effect> {
+        let mut effects = vec![Effect::Forget(id)];
+        self.words.remove(&id);
+        let Some(person) = self.people.leave(id) else { return effects };
+        self.parted = person.name.clone();
+        // The end of a call of two has a screen of its own.
+        if person.is_in() && self.call.in_call() && self.people.count() > 1 {
+            effects.push(Effect::Toast(Tone::Plain, format!("{} has left.", person.name)));
+        }
+        effects
     }
 
     fn device_runs(
@@ -478,70 +553,5 @@ impl Model {
         // The screens show the sentence in its place; only news in a call needs a message besides.
         let news = was.error().map(ToString::to_string).as_ref() != Some(&sentence);
         if news && self.call.in_call() { vec![Effect::Toast(Tone::Trouble, sentence)] } else { Vec::new() }
-    }
-}
-
-/// What the cumulative counters of two reports a second apart come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rates {
-    pub video_in: Bitrate,
-    pub audio_in: Bitrate,
-    pub video_out: Bitrate,
-    pub audio_out: Bitrate,
-    /// Share of the other side's video packets that were lost, 0.0 to 1.0.
-    pub video_loss_in: f64,
-    pub audio_loss_in: f64,
-    /// Mean time a picture waited for its turn, in milliseconds.
-    pub video_hold_ms: f64,
-    pub audio_hold_ms: f64,
-}
-
-impl Rates {
-    pub fn between(before: Option<&Stats>, now: &Stats) -> Self {
-        let nothing = PeerStats::default();
-        let zero = Stats::default();
-        let before = before.filter(|before| before.seconds < now.seconds).unwrap_or(&zero);
-        let seconds = now.seconds - before.seconds;
-        let (Some(new), old) = (now.peers.first(), before.peers.first().unwrap_or(&nothing)) else {
-            return Self::default();
-        };
-        if seconds <= 0.0 {
-            return Self::default();
-        }
-        let rate =
-            |new: u64, old: u64| Bitrate::from_bps((new.saturating_sub(old) as f64 * 8.0 / seconds) as u64);
-        let loss = |received: (u64, u64), lost: (i64, i64)| {
-            let lost = (lost.0 - lost.1).max(0) as f64;
-            let all = received.0.saturating_sub(received.1) as f64 + lost;
-            if all > 0.0 { lost / all } else { 0.0 }
-        };
-        let hold = |delay: (f64, f64), count: (u64, u64)| {
-            let count = count.0.saturating_sub(count.1) as f64;
-            if count > 0.0 { ((delay.0 - delay.1) * 1000.0 / count).max(0.0) } else { 0.0 }
-        };
-        let (video, old_video) = (&new.inbound.video, &old.inbound.video);
-        let (audio, old_audio) = (&new.inbound.audio, &old.inbound.audio);
-        Self {
-            video_in: rate(video.bytes_received, old_video.bytes_received),
-            audio_in: rate(audio.bytes_received, old_audio.bytes_received),
-            video_out: rate(new.outbound.video.bytes_sent, old.outbound.video.bytes_sent),
-            audio_out: rate(new.outbound.audio.bytes_sent, old.outbound.audio.bytes_sent),
-            video_loss_in: loss(
-                (video.packets_received, old_video.packets_received),
-                (video.packets_lost, old_video.packets_lost),
-            ),
-            audio_loss_in: loss(
-                (audio.packets_received, old_audio.packets_received),
-                (audio.packets_lost, old_audio.packets_lost),
-            ),
-            video_hold_ms: hold(
-                (video.jitter_buffer_delay, old_video.jitter_buffer_delay),
-                (video.jitter_buffer_emitted_count, old_video.jitter_buffer_emitted_count),
-            ),
-            audio_hold_ms: hold(
-                (audio.jitter_buffer_delay, old_audio.jitter_buffer_delay),
-                (audio.jitter_buffer_emitted_count, old_audio.jitter_buffer_emitted_count),
-            ),
-        }
     }
 }

@@ -18,11 +18,6 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// A new call: nothing has been told.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// `drawn`: pixels that the whole picture takes, what is cut off included; `None` before there is one. What to
     /// tell now, if anything: the size, or `None` for "nobody sees it".
     pub fn poll(
@@ -85,7 +80,7 @@ mod tests {
         for (ms, visible, drawn, expected) in timeline {
             assert_eq!(shown.poll(at(ms), visible, drawn), expected, "at {ms} ms");
         }
-        shown.reset();
+        let mut shown = Shown::default();
         assert_eq!(shown.poll(at(9_020), true, size(820, 460)), Some(size(820, 460)));
     }
 }

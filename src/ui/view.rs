@@ -5,12 +5,16 @@
 
 use super::clipboard::{Copied, Purpose};
 use super::model::{Model, Verdict};
+use super::people::Who;
 use super::video::{self, Fill, VideoPainter};
 use crate::invite::Kind;
+use crate::ports::PeerId;
 use crate::room::call::CallState;
+use crate::room::message::Reaction;
 use crate::settings::{IceServer, Settings};
 use crate::units::Redacted;
 use eframe::egui::{self, Pos2, Rect, Vec2};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Which screen shows.
@@ -121,13 +125,28 @@ pub struct View {
     pub statistics: bool,
     /// The card with the four words.
     pub words: bool,
+    /// Whose words, in a group.
+    pub words_of: Option<PeerId>,
     pub fullscreen: bool,
     /// Chosen by hand; `None`: what suits the picture.
     pub fill: Option<Fill>,
     pub corner: Corner,
     pub own_hidden: bool,
-    /// Points that their whole picture takes, what is cut off included; `None` before there is one.
-    pub drawn: Option<Vec2>,
+    /// Points that the whole picture of somebody takes, what is cut off included; `None`: it is not drawn. Who is not
+    /// in it has no picture yet.
+    pub drawn: HashMap<PeerId, Option<Vec2>>,
+    /// In a group: whoever has the word is large, unless somebody is pinned.
+    pub speaker_view: bool,
+    pub pinned: Option<Who>,
+    /// The list of people, and whose line is open.
+    pub people: bool,
+    pub selected: Option<Who>,
+    /// The reactions to choose from.
+    pub reacting: bool,
+    /// The card with an invite to the running call.
+    pub adding: bool,
+    /// How loud somebody is played; who is not in it, as they come.
+    pub volumes: HashMap<PeerId, f32>,
     /// While our own picture is dragged: from the pointer to its corner.
     pub drag: Option<Vec2>,
     /// What was copied last in this call, and when: the button says so for a moment.
@@ -159,7 +178,14 @@ impl View {
     pub fn new(now: Instant) -> Self {
         Self {
             joining: false,
-            drawn: None,
+            drawn: HashMap::new(),
+            speaker_view: false,
+            pinned: None,
+            people: false,
+            selected: None,
+            reacting: false,
+            adding: false,
+            volumes: HashMap::new(),
             field: String::new(),
             candidate: String::new(),
             submitted: Redacted::default(),
@@ -170,6 +196,7 @@ impl View {
             overlay: Overlay::None,
             statistics: false,
             words: false,
+            words_of: None,
             fullscreen: false,
             fill: None,
             corner: Corner::BottomRight,
@@ -209,8 +236,54 @@ impl View {
         self.details = false;
         self.candidate.clear();
         self.words = false;
+        self.words_of = None;
         self.sealing = None;
         self.fill = None;
+        self.speaker_view = false;
+        self.pinned = None;
+        self.people = false;
+        self.selected = None;
+        self.reacting = false;
+        self.adding = false;
+        self.volumes.clear();
+    }
+
+    /// Somebody has left: nothing of theirs is kept.
+    pub fn forget(&mut self, id: PeerId) {
+        let who = Some(Who::Peer(id));
+        self.pinned = self.pinned.filter(|_| self.pinned != who);
+        self.selected = self.selected.filter(|_| self.selected != who);
+        self.words &= self.words_of != Some(id);
+        self.words_of = self.words_of.filter(|of| *of != id);
+        self.volumes.remove(&id);
+        self.drawn.remove(&id);
+    }
+
+    /// The words shared with one of several.
+    pub fn open_words(&mut self, id: PeerId) {
+        (self.words, self.words_of, self.statistics) = (true, Some(id), false);
+    }
+
+    pub fn volume(&self, id: PeerId) -> f32 {
+        self.volumes.get(&id).copied().unwrap_or(1.0)
+    }
+
+    pub fn is_speaker_view(&self) -> bool {
+        self.speaker_view || self.pinned.is_some()
+    }
+
+    pub fn toggle_speaker_view(&mut self) {
+        self.speaker_view = !self.is_speaker_view();
+        self.pinned = None;
+        self.fill = None;
+    }
+
+    pub fn open_people(&mut self) {
+        self.people = true;
+    }
+
+    pub fn toggle_people(&mut self) {
+        self.people = !self.people;
     }
 
     /// The two cards lie in the same place.
@@ -221,6 +294,7 @@ impl View {
 
     pub fn toggle_words(&mut self) {
         self.words = !self.words;
+        self.words_of = None;
         self.statistics = false;
     }
 
@@ -284,13 +358,25 @@ pub enum Act {
     Cancel,
     CancelForSure,
     /// Lets in who waits in the lobby, or not.
-    Admit(bool),
+    Admit(PeerId, bool),
     HangUp,
     /// From "ended" to the lobby.
     Back,
     ToggleMicrophone,
     ToggleCamera,
     ToggleFullscreen,
+    RaiseHand(bool),
+    React(Reaction),
+    /// How loud somebody is played.
+    SetVolume(PeerId, f32),
+    /// Shows an invite to the running call.
+    AddSomeone,
+    /// Takes that invite back.
+    Withdraw,
+    /// As the host: nobody more comes in, or they may again.
+    Lock(bool),
+    MuteGuest(PeerId),
+    Remove(PeerId),
     /// The two people have compared the words; `None`: once more.
     Judge(Option<Verdict>),
     /// New settings: saved and applied at once.
@@ -307,11 +393,22 @@ pub struct Scene<'a> {
     pub acts: &'a mut Vec<Act>,
     pub painter: &'a VideoPainter,
     pub own: &'a video::View,
-    pub remote: Option<&'a video::View>,
+    pub remotes: &'a [(PeerId, video::View)],
     pub now: Instant,
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// Somebody's pictures.
+    pub fn remote(&self, id: PeerId) -> Option<&'a video::View> {
+        self.remotes.iter().find(|(of, _)| *of == id).map(|(_, view)| view)
+    }
+
+    /// Those of the other side, in a call of two.
+    pub fn theirs(&self) -> Option<&'a video::View> {
+        let known = self.model.people.first().and_then(|person| self.remote(person.id));
+        known.or(self.remotes.first().map(|(_, view)| view))
+    }
+
     pub fn act(&mut self, act: Act) {
         self.acts.push(act);
     }

@@ -94,6 +94,21 @@ pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'stat
     }
 }
 
+/// How many are in the call, ourselves included.
+pub fn people(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "person" } else { "people" })
+}
+
+/// The others in the call in a few words, by the name of the first and, if there are no more, the second.
+pub fn company(names: &[&str]) -> String {
+    match names {
+        [] => "Guest".into(),
+        [one] => (*one).into(),
+        [one, two] => format!("{one} and {two}"),
+        [one, rest @ ..] => format!("{one} and {} others", rest.len()),
+    }
+}
+
 pub fn quality(quality: Quality) -> &'static str {
     match quality {
         Quality::Unknown => "Connection: measuring",
@@ -172,6 +187,19 @@ mod tests {
             (grouped(7), grouped(1234), grouped(1_234_567)),
             ("7".into(), "1,234".into(), "1,234,567".into())
         );
+    }
+
+    #[test]
+    fn a_company_is_named_by_its_first() {
+        for (names, text) in [
+            (&[] as &[&str], "Guest"),
+            (&["Ann"], "Ann"),
+            (&["Ann", "Bo"], "Ann and Bo"),
+            (&["Ann", "Bo", "Cy", "Di"], "Ann and 3 others"),
+        ] {
+            assert_eq!(company(names), text);
+        }
+        assert_eq!((people(1), people(4)), ("1 person".into(), "4 people".into()));
     }
 
     #[test]

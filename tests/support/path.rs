@@ -1,11 +1,12 @@
 //! A path between two programs on this machine that a test can cut and move: two forwarding sockets, whose addresses
-//! are put into the codes in place of the real ones.
+//! are put into the codes in place of the real ones. One program has IPv4 and the other IPv6, so there is no other
+//! path, whatever they tell each other of their addresses.
 //!
 //! ```text
-//!   Ann <--> as Bo (Ann's code of Bo says so)  |path|  as Ann (Bo's code of Ann says so) <--> Bo
+//!   Ann <-IPv4-> as Bo (Ann's code of Bo says so)  |path|  as Ann (Bo's code of Ann says so) <-IPv6-> Bo
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use twocan::invite::{self, Description, Pasted};
 
 /// How often a forwarder looks whether the test is over.
 const STEP: Duration = Duration::from_millis(20);
+/// The only address of side 0, and of side 1.
+pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 pub struct Path {
     cut: Arc<AtomicBool>,
@@ -28,23 +31,23 @@ struct Side {
 }
 
 impl Side {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { socket: Mutex::new(Arc::new(bound())), real: Mutex::new(None) })
+    fn new(side: usize) -> Arc<Self> {
+        Arc::new(Self { socket: Mutex::new(Arc::new(bound(side))), real: Mutex::new(None) })
     }
     fn socket(&self) -> Arc<UdpSocket> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn bound() -> UdpSocket {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+fn bound(side: usize) -> UdpSocket {
+    let socket = UdpSocket::bind((ADDRESSES[side], 0)).unwrap();
     socket.set_read_timeout(Some(STEP)).unwrap();
     socket
 }
 
 impl Path {
     pub fn new() -> Self {
-        let path = Self { cut: Arc::default(), over: Arc::default(), sides: [Side::new(), Side::new()] };
+        let path = Self { cut: Arc::default(), over: Arc::default(), sides: [Side::new(0), Side::new(1)] };
         for (from, to) in [(0, 1), (1, 0)] {
             let (from, to) = (path.sides[from].clone(), path.sides[to].clone());
             let (cut, over) = (path.cut.clone(), path.over.clone());
@@ -78,8 +81,8 @@ impl Path {
             }
             let real = SocketAddr::new(words[4].parse().unwrap(), words[5].parse().unwrap());
             *self.sides[from].real.lock().unwrap() = Some(real);
-            let port = here.port().to_string();
-            words[5] = &port;
+            let (ip, port) = (here.ip().to_string(), here.port().to_string());
+            (words[4], words[5]) = (&ip, &port);
             format!("{}\r\n", words.join(" "))
         });
         let sdp = sdp.collect::<String>();
@@ -89,7 +92,7 @@ impl Path {
     /// What side `seen` is seen as gets another address, as when it changes its network: what the other side sends to
     /// the old one is lost.
     pub fn move_side(&self, seen: usize) {
-        *self.sides[1 - seen].socket.lock().unwrap() = Arc::new(bound());
+        *self.sides[1 - seen].socket.lock().unwrap() = Arc::new(bound(1 - seen));
     }
 }
 

@@ -217,6 +217,7 @@ impl Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::test_time::at;
 
     fn visit(seconds: Option<u64>) -> Visit {
         let address = "janus:ws://localhost/1".parse().unwrap();
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_end_decides_the_status() {
-        let now = Instant::now();
+        let now = at(0);
         for (ended, exit) in [
             (ServerEnd::Left, Exit::Ended),
             (ServerEnd::Refused("No.".into()), Exit::NotConnected),
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_seconds_count_from_the_connection_and_end_in_words_with_the_server() {
-        let now = Instant::now();
+        let now = at(0);
         let mut visit = visit(Some(3));
         visit.handle_event(now, ServerEvent::State(ServerState::Connecting));
         assert_eq!(visit.deadline(), None);
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_named_device_that_never_ran_ends_it() {
-        let now = Instant::now();
+        let now = at(0);
         let mut visit = visit(None);
         let failed =
             |kind| ServerEvent::Device(MediaEvent::Failed { kind, error: DeviceError::NotFound(kind) });

@@ -118,6 +118,7 @@ impl Task {
         self.tell_invite();
         if self.links.is_empty() {
             self.passphrase = None;
+            self.hand_raised = false;
             self.drop_page();
         }
     }

@@ -36,6 +36,7 @@ impl Task {
                 self.say(id, &self.hello(id));
                 self.tell_our_ways(id);
                 self.tell_view(id);
+                self.tell_hand(id);
                 self.begin_trust(id).await;
             }
             NetEvent::Control(text) => self.handle_message(id, &text).await,
@@ -69,8 +70,8 @@ impl Task {
                 // Who has said once who it is stays that.
                 let is_known = link.member.is_some();
                 link.member = link.member.or(member);
-                let presence = peer.remote.presence;
-                peer.remote = RemotePeer { name: name.clone(), microphone_muted, camera_stopped, presence };
+                let before = std::mem::take(&mut peer.remote);
+                peer.remote = RemotePeer { name: name.clone(), microphone_muted, camera_stopped, ..before };
                 peer.greeted = true;
                 peer.media.camera_stopped(camera_stopped);
                 let renamed = link.member.filter(|_| is_known && link.counts);
@@ -111,6 +112,9 @@ impl Task {
                 | Message::TrustNonce { .. }
                 | Message::TrustReveal { .. }),
             ) => self.handle_trust(id, &message),
+            Some(gesture @ (Message::Hand { .. } | Message::Reaction { .. })) => {
+                self.hear_gesture(id, &gesture);
+            }
             Some(Message::Bye) => self.happen(id, Happening::Bye),
             None => tracing::debug!(bytes = text.len(), "a control message was not understood"),
         }

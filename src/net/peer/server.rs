@@ -40,13 +40,20 @@ impl Shape {
         track: &Arc<TrackLocalStaticRTP>,
     ) -> Result<Arc<dyn RtpSender>, NetError> {
         let track = track.clone() as Arc<dyn TrackLocal>;
-        let direction = match self {
+        let (first, then) = match self {
             Self::Call => return connection.add_track(track).await.map_err(internal),
-            Self::Server(Way::Send) => RTCRtpTransceiverDirection::Sendonly,
-            Self::Server(Way::Receive) => RTCRtpTransceiverDirection::Recvonly,
+            Self::Server(Way::Send) => (RTCRtpTransceiverDirection::Sendonly, None),
+            // A track cannot be added for receiving, but its direction can be changed to that.
+            Self::Server(Way::Receive) => {
+                (RTCRtpTransceiverDirection::Sendrecv, Some(RTCRtpTransceiverDirection::Recvonly))
+            }
         };
-        let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
+        let init =
+            RTCRtpTransceiverInit { direction: first, streams: Vec::new(), send_encodings: Vec::new() };
         let added = connection.add_transceiver_from_track(track, Some(init)).await.map_err(internal)?;
+        if let Some(direction) = then {
+            added.set_direction(direction).await.map_err(internal)?;
+        }
         let sender = added.sender().await.map_err(internal)?;
         sender.ok_or_else(|| internal("a track has no sender"))
     }

@@ -425,11 +425,15 @@ impl Janus {
         const NO_ROOM: u32 = 426;
         const ROOM_EXISTS: u32 = 427;
         const NO_FEED: u32 = 428;
+        const MISSING: u32 = 429;
         const UNAUTHORISED: u32 = 433;
         tracing::info!(?step, code = error.code, "the server refuses");
         match (step, error.code) {
             (_, NO_SESSION) => self.lose(now, Refusal::Silent),
             (Step::Join, NO_ROOM) if self.wishes.create => self.create(now),
+            (Step::Join, MISSING) if error.reason.contains("(pin)") => {
+                self.finish(Happening::Ended(Refusal::Pin));
+            }
             (Step::Create, ROOM_EXISTS) => self.join(now),
             (Step::Create, UNAUTHORISED) => self.finish(Happening::Ended(Refusal::MayNotCreate)),
             (Step::Subscribe(id) | Step::Attach(Role::Feed(id)), NO_FEED) => self.forget(now, &id),

@@ -2,6 +2,7 @@
 
 use super::wire::PLUGIN;
 use super::*;
+use crate::rtp::test_time::at;
 use serde_json::{Value, json};
 
 /// A member, and a server that keeps its numbers.
@@ -16,7 +17,7 @@ struct Talk {
 
 impl Talk {
     fn new(wishes: Wishes) -> Self {
-        let start = Instant::now();
+        let start = at(0);
         let janus = Janus::new(Id::Number(4711), wishes);
         let mut talk =
             Self { janus, start, now: start, said: VecDeque::new(), told: VecDeque::new(), dialled: 0 };
@@ -186,6 +187,11 @@ fn each_refusal_at_the_door_is_said_in_words() {
         assert_eq!(talk.janus.deadline(), None);
     }
     let mut talk = Talk::new(Wishes::default());
+    let join = talk.reaches_the_door();
+    let error = json!({"error_code": 429, "error": "Missing mandatory element (pin)"});
+    talk.plugin(&join, 10, error, None);
+    assert_eq!(talk.told(), Some(Happening::Ended(Refusal::Pin)));
+    let mut talk = Talk::new(Wishes::default());
     talk.hears(
         json!({"janus": "error", "transaction": "t1", "error": {"code": 403, "reason": "Unauthorized"}}),
     );
@@ -295,7 +301,7 @@ fn a_server_that_stays_away_is_given_up_after_a_minute() {
 #[test]
 fn a_server_that_was_never_there_is_not_waited_for() {
     let mut janus = Janus::new(Id::Number(1), Wishes::default());
-    janus.handle_closed(Instant::now(), "Nobody there.");
+    janus.handle_closed(at(0), "Nobody there.");
     let told = std::iter::from_fn(|| janus.poll_output()).find_map(|output| match output {
         Output::Tell(happening) => Some(happening),
         _ => None,

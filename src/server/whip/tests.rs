@@ -1,6 +1,7 @@
 //! Conversations with servers, on a timeline.
 
 use super::*;
+use crate::rtp::test_time::at;
 
 struct Talk {
     whip: Whip,
@@ -13,7 +14,7 @@ impl Talk {
     fn new(token: Option<&str>) -> Self {
         let address = "https://a.example/whip/cam".parse().unwrap();
         let whip = Whip::new(address, token.map(|token| Redacted(token.into())));
-        let start = Instant::now();
+        let start = at(0);
         let mut talk = Self { whip, start, now: start, outputs: VecDeque::new() };
         talk.drain();
         talk

@@ -1,7 +1,9 @@
-//! The call: their picture fills the window, ours lies in a corner, the controls float over both.
+//! The call: their picture fills the window, ours lies in a corner, the controls float over both. With more than two
+//! there are tiles instead (`group`).
 
-use super::own_picture::{camera_switch, microphone_switch};
-use super::{rescue, statistics, words};
+use super::bar::{self, MARGIN};
+use super::{add_someone, door, group, people_panel, rescue, statistics, words};
+use crate::engine::Quality;
 use crate::room::call::CallState;
 use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{self, DARK, SCRIM, STAGE};
@@ -15,14 +17,6 @@ use eframe::egui::{
 };
 use std::time::Duration;
 
-const MARGIN: f32 = 16.0;
-const BUTTON: f32 = 52.0;
-const BUTTON_GAP: f32 = 12.0;
-/// The button that ends the call stands a little apart.
-const HANG_UP_GAP: f32 = 12.0;
-/// The capsule of the five round buttons.
-const BAR: egui::Vec2 = vec2(5.0 * BUTTON + 4.0 * BUTTON_GAP + HANG_UP_GAP + 20.0, BUTTON + 20.0);
-
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     // The stage is dark in both themes.
     let dark = ui.ctx().style_of(Theme::Dark);
@@ -30,8 +24,14 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let stage = ui.max_rect();
     ui.painter().rect_filled(stage, 0.0, STAGE);
     let controls = controls_show(ui, scene);
-    their_picture(ui, scene, stage);
-    own_picture(ui, scene, stage);
+    let is_group = scene.model.people.is_group();
+    if is_group {
+        let area = group::area(stage, people_panel::side(scene, stage));
+        group::show(ui, scene, area);
+    } else {
+        their_picture(ui, scene, stage);
+        own_picture(ui, scene, stage);
+    }
     // They fade, all at once; a control that is about to go still works.
     ui.scope(|ui| {
         ui.multiply_opacity(controls);
@@ -46,10 +46,18 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     if scene.view.words {
         words::show(ui, scene, stage);
     }
+    let foot = bar::size(stage, is_group).y + 2.0 * MARGIN;
+    if is_group && scene.view.people {
+        people_panel::show(ui, scene, stage, foot);
+    }
+    door::show(ui, scene, stage);
+    if scene.view.adding {
+        add_someone::show(ui, scene, stage, stage.top() + 68.0, stage.bottom() - foot);
+    }
     if controls > 0.0 {
         ui.scope(|ui| {
             ui.multiply_opacity(controls);
-            control_bar(ui, scene, stage);
+            bar::show(ui, scene, stage);
         });
     } else {
         ui.ctx().set_cursor_icon(CursorIcon::None);
@@ -102,16 +110,19 @@ fn tick(ui: &Ui, scene: &Scene<'_>) {
 fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let response = ui.interact(stage, ui.scope_id().with("their picture"), Sense::click());
     let name = scene.model.remote_name();
+    let camera_stopped = scene.model.people.first().is_some_and(|person| person.remote.camera_stopped);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Picture of {name}")));
-    let resolution = scene.remote.and_then(video::View::resolution);
+    let resolution = scene.theirs().and_then(video::View::resolution);
     let best = resolution.map_or(Fill::Cover, |resolution| Fill::best(resolution, stage.size()));
     let fill = scene.view.fill.unwrap_or(best);
     if response.double_clicked() {
         toggle_fill(scene.view, best);
     }
-    scene.view.drawn = resolution.map(|resolution| video::extent(resolution, stage.size(), fill));
-    let painted = !scene.model.remote.camera_stopped
-        && scene.remote.is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
+    let drawn = resolution.map(|resolution| video::extent(resolution, stage.size(), fill));
+    scene.view.drawn.clear();
+    scene.view.drawn.extend(scene.remotes.first().zip(drawn).map(|((id, _), size)| (*id, Some(size))));
+    let painted = !camera_stopped
+        && scene.theirs().is_some_and(|view| scene.painter.paint(ui, view, stage, fill, 0.0, false));
     if painted && matches!(scene.model.call, CallState::Reconnecting { .. }) {
         // The last picture stays, but nobody should take it for a live one.
         ui.painter().rect_filled(stage, 0.0, Color32::from_black_alpha(140));
@@ -120,7 +131,7 @@ fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
         let diameter = (stage.height() * 0.26).clamp(96.0, 260.0);
         let center = stage.center() - vec2(0.0, 24.0);
         widgets::avatar(ui.painter(), center, diameter, name, &DARK);
-        let words = if scene.model.remote.camera_stopped {
+        let words = if camera_stopped {
             format!("{name}’s camera is off")
         } else if scene.model.is_sound_only() {
             format!("Sound only: no video format in common with {name}")
@@ -142,8 +153,9 @@ pub fn toggle_fill(view: &mut View, best: Fill) {
 
 /// Where our own picture may lie: clear of the top line, and of the controls where they would overlap.
 fn own_area(stage: Rect, size: egui::Vec2) -> Rect {
-    let beside = (stage.width() - BAR.x) / 2.0 - 2.0 * MARGIN >= size.x;
-    let below = if beside { MARGIN } else { BAR.y + 2.0 * MARGIN };
+    let bar = bar::size(stage, false);
+    let beside = (stage.width() - bar.x) / 2.0 - 2.0 * MARGIN >= size.x;
+    let below = if beside { MARGIN } else { bar.y + 2.0 * MARGIN };
     Rect::from_min_max(stage.min + vec2(MARGIN, MARGIN + 52.0), stage.max - vec2(MARGIN, below))
 }
 
@@ -199,6 +211,19 @@ fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     }
 }
 
+/// How well the other side comes over, and whether it is muted.
+fn their_state(ui: &mut Ui, scene: &Scene<'_>) {
+    let person = scene.model.people.first();
+    widgets::bars(ui, person.map_or(Quality::Unknown, |person| person.quality), &DARK);
+    if person.is_some_and(|person| person.remote.microphone_muted) {
+        let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
+        let words = format!("{} is muted", scene.model.remote_name());
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
+        theme::paint_icon(ui.painter(), rect.center(), icons::MIC_OFF, 18.0, DARK.trouble);
+        response.on_hover_text(words);
+    }
+}
+
 /// Who, how well, how long; settings and help.
 fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let line =
@@ -209,18 +234,14 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
             frame.show(ui, |ui| {
                 ui.set_height(theme::TARGET);
                 ui.spacing_mut().item_spacing.x = 10.0;
-                widgets::bars(ui, scene.model.quality, &DARK);
-                if scene.model.remote.microphone_muted {
-                    let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
-                    let words = format!("{} is muted", scene.model.remote_name());
-                    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
-                    theme::paint_icon(ui.painter(), rect.center(), icons::MIC_OFF, 18.0, DARK.trouble);
-                    response.on_hover_text(words);
-                }
-                let name = egui::RichText::new(scene.model.remote_name())
-                    .font(theme::semibold(15.0))
-                    .color(Color32::WHITE);
-                let most = (stage.width() - 360.0 - words::badge_width(stage)).max(120.0);
+                let name = if scene.model.people.is_group() {
+                    wording::people(scene.model.people.count())
+                } else {
+                    their_state(ui, scene);
+                    scene.model.remote_name().to_owned()
+                };
+                let name = egui::RichText::new(name).font(theme::semibold(15.0)).color(Color32::WHITE);
+                let most = (stage.width() - 412.0 - words::badge_width(stage)).max(120.0);
                 ui.scope(|ui| {
                     ui.set_max_width(most);
                     ui.add(egui::Label::new(name).truncate());
@@ -238,7 +259,9 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 theme::paint_icon(ui.painter(), rect.center(), icons::LOCK, 16.0, Color32::from_gray(215));
                 response.on_hover_text("Encrypted from end to end");
             });
-            words::badge(ui, scene, stage);
+            if !scene.model.people.is_group() {
+                words::badge(ui, scene, stage);
+            }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 if RoundButton::new(icons::HELP, "Help").key("?").on_picture().show(ui).clicked() {
                     scene.view.overlay = Overlay::Help;
@@ -246,6 +269,10 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                 if RoundButton::new(icons::SETTINGS, "Settings").key("Ctrl+,").on_picture().show(ui).clicked()
                 {
                     scene.view.overlay = Overlay::Settings;
+                }
+                let add = RoundButton::new(icons::PERSON_ADD, "Add someone").key("A").on_picture();
+                if add.show(ui).clicked() {
+                    scene.act(Act::AddSomeone);
                 }
                 if scene.view.own_hidden {
                     let show = RoundButton::new(icons::PIP, "Show your picture").key("P").on_picture();
@@ -263,7 +290,7 @@ fn banner(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let CallState::Reconnecting { .. } = scene.model.call else { return };
     let words = wording::reconnecting(scene.model.remote_name(), scene.model.offline);
     pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
-    let bottom = stage.bottom() - BAR.y - 2.0 * MARGIN;
+    let bottom = stage.bottom() - bar::size(stage, false).y - 2.0 * MARGIN;
     rescue::show(ui, scene, stage, stage.top() + 152.0, bottom);
 }
 
@@ -277,37 +304,4 @@ fn pill(ui: &mut Ui, stage: Rect, top: f32, icon: Icon, color: Color32, words: &
     ui.painter().rect_filled(rect, 14.0, Color32::from_black_alpha(205));
     theme::paint_icon(ui.painter(), rect.left_center() + vec2(24.0, 0.0), icon, 20.0, color);
     ui.painter().galley(rect.min + vec2(42.0, 10.0), galley, Color32::WHITE);
-}
-
-fn control_bar(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
-    let center = pos2(stage.center().x, stage.bottom() - MARGIN - BAR.y / 2.0);
-    let rect = Rect::from_center_size(center, BAR);
-    ui.painter().rect_filled(rect, BAR.y / 2.0, Color32::from_black_alpha(190));
-    let inside = rect.shrink(10.0);
-    ui.scope_builder(egui::UiBuilder::new().max_rect(inside), |ui| {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = BUTTON_GAP;
-            microphone_switch(ui, scene, BUTTON, true);
-            camera_switch(ui, scene, BUTTON, true);
-            let (icon, name) = if scene.view.fullscreen {
-                (icons::FULLSCREEN_EXIT, "Leave full screen")
-            } else {
-                (icons::FULLSCREEN, "Full screen")
-            };
-            if RoundButton::new(icon, name).key("F").diameter(BUTTON).on_bar(false).show(ui).clicked() {
-                scene.act(Act::ToggleFullscreen);
-            }
-            let name = if scene.view.statistics { "Hide details" } else { "Details" };
-            let lit = scene.view.statistics;
-            if RoundButton::new(icons::STATS, name).key("D").diameter(BUTTON).on_bar(lit).show(ui).clicked() {
-                scene.view.toggle_statistics();
-            }
-            ui.add_space(HANG_UP_GAP);
-            let hang_up =
-                RoundButton::new(icons::CALL_END, "Hang up").diameter(BUTTON).look(widgets::Look::Danger);
-            if hang_up.show(ui).clicked() {
-                scene.act(Act::HangUp);
-            }
-        });
-    });
 }

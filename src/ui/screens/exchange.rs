@@ -209,8 +209,9 @@ fn both_steps(ui: &mut Ui, scene: &mut Scene<'_>, stage: Stage) {
 
 /// Somebody has come with the invite.
 fn asked(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let name = &scene.model.remote.name;
-    let who = if name.is_empty() { "Somebody".to_owned() } else { name.clone() };
+    let Some(person) = scene.model.people.asking().or(scene.model.people.first()) else { return };
+    let (id, name) = (person.id, person.remote.name.as_str());
+    let who = if name.is_empty() { "Somebody".to_owned() } else { name.to_owned() };
     widgets::card(palette(ui)).inner_margin(Margin::same(16)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         widgets::headline(ui, &format!("{who} wants to join"), 18.0);
@@ -219,11 +220,11 @@ fn asked(ui: &mut Ui, scene: &mut Scene<'_>) {
         ui.horizontal(|ui| {
             let admit = Button::new(Look::Primary, "Let in").icon(icons::CHECK).width(136.0);
             if admit.show(ui).clicked() {
-                scene.act(Act::Admit(true));
+                scene.act(Act::Admit(id, true));
             }
             let refuse = Button::new(Look::Secondary, "Refuse").width(136.0);
             if refuse.show(ui).clicked() {
-                scene.act(Act::Admit(false));
+                scene.act(Act::Admit(id, false));
             }
         });
     });
@@ -265,7 +266,7 @@ fn step(ui: &mut Ui, number: u8, progress: Progress, title: &str, add: impl FnOn
 /// Our code as a short line with its button, or the place where it will be.
 pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
     let colors = palette(ui);
-    let Some(code) = &scene.model.code else {
+    let Some(code) = scene.model.shown_code() else {
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), TARGET), egui::Sense::hover());
         ui.painter().rect_filled(rect, RADIUS - 2, colors.raised);
         return;

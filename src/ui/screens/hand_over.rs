@@ -16,7 +16,7 @@ const BUTTON: f32 = 136.0;
 
 /// Under our own code.
 pub fn own(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let Some(code) = &scene.model.code else { return };
+    let Some(code) = scene.model.shown_code() else { return };
     let (sealed, handy) = (code.is_sealed(), code.text.0.len() <= MAX_QR);
     if !handy {
         return;
@@ -99,7 +99,7 @@ fn field(ui: &mut Ui, text: &mut String, hint: &str, label: &str) -> bool {
 
 /// Our code for the other side's camera, as large as the window allows.
 pub fn qr(ui: &Ui, scene: &mut Scene<'_>) {
-    let Some(code) = scene.model.code.as_ref().map(|code| code.text.0.clone()) else {
+    let Some(code) = scene.model.shown_code().map(|code| code.text.0.clone()) else {
         scene.view.overlay = Overlay::None;
         return;
     };

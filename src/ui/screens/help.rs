@@ -37,6 +37,16 @@ pub const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("W", "The words that show that nobody is between you"),
             ("Z", "Fill the window, or show the whole picture"),
             ("P", "Hide or show your own picture"),
+            ("A", "Add someone to the call"),
+        ],
+    ),
+    (
+        "With more than two",
+        &[
+            ("G", "Everybody alike, or who speaks large"),
+            ("L", "List of people"),
+            ("H", "Raise or lower your hand"),
+            ("R", "React; then 1 to 5 choose"),
         ],
     ),
 ];

@@ -1,15 +1,20 @@
 //! The screens. Each is one function that shows a [`Scene`](super::view::Scene).
 
+mod add_someone;
+mod bar;
 pub mod call;
 mod code_details;
 pub mod devices;
+mod door;
 pub mod ended;
 pub mod exchange;
+mod group;
 pub mod hand_over;
 pub mod help;
 pub mod lobby;
 mod nearby;
 mod own_picture;
+mod people_panel;
 pub mod phone;
 pub mod rescue;
 pub mod servers;

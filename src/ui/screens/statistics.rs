@@ -1,7 +1,7 @@
 //! The numbers of a running call, over the picture.
 
 use crate::stats::{PeerStats, Stats};
-use crate::ui::model::Rates;
+use crate::ui::rates::Rates;
 use crate::ui::theme::{self, DARK};
 use crate::ui::view::Scene;
 use crate::units::Bitrate;
@@ -32,7 +32,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
             ui.spacing_mut().interact_size.y = 20.0;
             egui::ScrollArea::vertical().max_height(place.height() - 32.0).show(ui, |ui| {
                 match scene.model.stats.as_deref() {
-                    Some(stats) if !stats.peers.is_empty() => numbers(ui, stats, &scene.model.rates),
+                    Some(stats) if !stats.peers.is_empty() => everybody(ui, scene, stats),
                     _ => {
                         ui.label(RichText::new("Measuring…").color(DARK.muted));
                     }
@@ -42,23 +42,43 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
     });
 }
 
-fn numbers(ui: &mut Ui, stats: &Stats, rates: &Rates) {
-    let peer = &stats.peers[0];
+/// One after the other; in a call of two there is no doubt whose numbers they are.
+fn everybody(ui: &mut Ui, scene: &Scene<'_>, stats: &Stats) {
+    let model = scene.model;
+    for (index, peer) in stats.peers.iter().enumerate() {
+        if model.people.is_group() {
+            let person = model.measured.get(index).and_then(|id| model.people.find(*id));
+            let name = person.map_or(peer.name.as_str(), |person| &person.name);
+            ui.add_space(if index > 0 { 16.0 } else { 0.0 });
+            ui.label(RichText::new(name).font(theme::semibold(15.0)).color(Color32::WHITE));
+        }
+        numbers(ui, peer, model.rates.get(index).unwrap_or(&Rates::default()));
+    }
+    if model.people.is_group() {
+        ui.add_space(16.0);
+    }
+    what(ui, "Memory", format!("{} MB", stats.process.rss_bytes / 1_000_000));
+}
+
+fn numbers(ui: &mut Ui, peer: &PeerStats, rates: &Rates) {
     row(ui, "", ("received", "sent"), DARK.muted);
     for line in lines(peer, rates) {
         row(ui, line.what, (&line.received, &line.sent), Color32::WHITE);
     }
     ui.add_space(8.0);
-    for (what, value) in path(peer, stats) {
-        ui.horizontal(|ui| {
-            ui.set_min_height(20.0);
-            fixed(ui, what, 112.0, DARK.muted);
-            ui.add(
-                egui::Label::new(RichText::new(value).font(theme::regular(13.0)).color(Color32::WHITE))
-                    .wrap(),
-            );
-        });
+    for (name, value) in path(peer) {
+        what(ui, name, value);
     }
+}
+
+fn what(ui: &mut Ui, what: &str, value: String) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(20.0);
+        fixed(ui, what, 112.0, DARK.muted);
+        ui.add(
+            egui::Label::new(RichText::new(value).font(theme::regular(13.0)).color(Color32::WHITE)).wrap(),
+        );
+    });
 }
 
 fn row(ui: &mut Ui, what: &str, (received, sent): (&str, &str), color: Color32) {
@@ -111,14 +131,13 @@ fn lines(peer: &PeerStats, rates: &Rates) -> Vec<Line> {
     ]
 }
 
-fn path(peer: &PeerStats, stats: &Stats) -> Vec<(&'static str, String)> {
+fn path(peer: &PeerStats) -> Vec<(&'static str, String)> {
     let pair = &peer.candidate_pair;
     vec![
         ("Round trip", milliseconds(pair.current_round_trip_time * 1000.0)),
         ("Bandwidth", rate(Bitrate::from_bps(pair.available_outgoing_bitrate))),
         ("This side", word(&pair.local)),
         ("Other side", word(&pair.remote)),
-        ("Memory", format!("{} MB", stats.process.rss_bytes / 1_000_000)),
     ]
 }
 

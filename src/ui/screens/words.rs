@@ -3,7 +3,7 @@
 
 use crate::room::trust::{Comparison, Words};
 use crate::ui::icons::{self, Icon};
-use crate::ui::model::Verdict;
+use crate::ui::model::{Verdict, WordsModel};
 use crate::ui::theme::{self, DARK, SCRIM, TARGET};
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Button, Look, RoundButton};
@@ -16,9 +16,13 @@ const LABELLED_FROM: f32 = 760.0;
 const LABEL: f32 = 160.0;
 const CARD: f32 = 372.0;
 
+fn shown(scene: &Scene<'_>) -> WordsModel {
+    scene.model.words_with(scene.view.words_of)
+}
+
 /// Icon, label and colour of what is known.
 fn looks(scene: &Scene<'_>) -> (Icon, &'static str, Color32) {
-    let words = &scene.model.words;
+    let words = shown(scene);
     match (words.comparison, words.verdict()) {
         (_, Some(Verdict::Match)) => (icons::VERIFIED, "Verified", DARK.good),
         (_, Some(Verdict::Differ)) => (icons::GPP_BAD, "Words differ", DARK.trouble),
@@ -94,7 +98,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
 }
 
 fn title(scene: &Scene<'_>) -> &'static str {
-    match scene.model.words.verdict() {
+    match shown(scene).verdict() {
         None => "Is anybody between you?",
         Some(Verdict::Match) => "Nobody is between you",
         Some(Verdict::Differ) => "Somebody may be between you",
@@ -102,8 +106,9 @@ fn title(scene: &Scene<'_>) -> &'static str {
 }
 
 fn content(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let name = scene.model.remote_name().to_owned();
-    let words = match scene.model.words.comparison {
+    let person = scene.view.words_of.and_then(|id| scene.model.people.find(id));
+    let name = person.map_or(scene.model.remote_name(), |person| &person.name).to_owned();
+    let words = match shown(scene).comparison {
         Comparison::Ready { words, .. } => words,
         Comparison::Waiting => return advice(ui, "The words for this call are being worked out…"),
         Comparison::Unanswered => {
@@ -128,7 +133,7 @@ fn content(ui: &mut Ui, scene: &mut Scene<'_>) {
     };
     four(ui, words);
     ui.add_space(4.0);
-    match scene.model.words.verdict() {
+    match shown(scene).verdict() {
         None => {
             advice(ui, "Read them to each other. If they are the same, nobody is between you.");
             ui.add_space(4.0);

@@ -3,7 +3,7 @@
 use super::people;
 use super::rig::{PERSON, Rig, Setup, compact_code, four_words, own_code, page, plain, sealed_code};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, PageGuest, Refusal, RemotePeer, Trouble};
+use crate::engine::{Command, Event, PageGuest, Refusal, Trouble};
 use crate::invite::{InviteError, Kind};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// What the engine was asked, in short.
 pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
-        Command::Admit(_, admit) => format!("admit {admit}"),
+        Command::Admit(id, admit) => format!("admit {} {admit}", id.0),
         Command::StartCall => "start".into(),
         Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
@@ -41,6 +41,9 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Nearby(on) => format!("nearby {on}"),
         Command::CallNearby(id) => format!("call {id}"),
         Command::AnswerRing(accept) => format!("answer {accept}"),
+        Command::Hand(raised) => format!("hand {raised}"),
+        Command::React(reaction) => format!("react {reaction:?}"),
+        Command::Volume(id, volume) => format!("volume {} {volume:.2}", id.0),
         Command::Quit => "quit".into(),
     };
     rig.commands().into_iter().map(word).collect()
@@ -659,10 +662,7 @@ fn keys_of_the_call() {
 fn the_connection_and_the_others_switches_show() {
     let mut rig = Rig::new();
     rig.in_call("Ann", Some(people::astronaut()));
-    rig.say(Event::Remote(
-        PERSON,
-        RemotePeer { name: "Ann".into(), microphone_muted: true, camera_stopped: true, ..Default::default() },
-    ));
+    rig.change(PERSON, |ann| (ann.microphone_muted, ann.camera_stopped) = (true, true));
     assert!(rig.shows("Ann is muted"));
     rig.say(Event::Stats(Box::default(), vec![(PERSON, crate::engine::Quality::Poor)]));
     assert!(rig.shows("Connection: poor"));

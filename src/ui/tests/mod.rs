@@ -2,6 +2,7 @@
 
 mod colors;
 mod flows;
+mod group;
 mod nearby;
 mod palette;
 mod people;

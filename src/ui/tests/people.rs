@@ -2,15 +2,64 @@
 
 use crate::frame::I420;
 use crate::units::Resolution;
+use std::sync::LazyLock;
 
 /// Who the other side is.
 pub fn astronaut() -> I420 {
-    photograph(include_bytes!("../../../tests/ui/astronaut.jpg"))
+    static PICTURE: LazyLock<I420> =
+        LazyLock::new(|| photograph(include_bytes!("../../../tests/ui/astronaut.jpg")));
+    copy(&PICTURE)
 }
 
 /// Who we are.
 pub fn cat() -> I420 {
-    photograph(include_bytes!("../../../tests/ui/cat.jpg"))
+    static PICTURE: LazyLock<I420> =
+        LazyLock::new(|| photograph(include_bytes!("../../../tests/ui/cat.jpg")));
+    copy(&PICTURE)
+}
+
+fn copy(from: &I420) -> I420 {
+    let mut to = I420::black(from.resolution());
+    let (wanted, given) = (to.planes_mut(), from.planes());
+    wanted.0.copy_from_slice(given.0);
+    wanted.1.copy_from_slice(given.1);
+    wanted.2.copy_from_slice(given.2);
+    to
+}
+
+/// Somebody in a group: the same two as others see them, through other cameras and in other light.
+pub fn guest(number: usize) -> I420 {
+    let (picture, light) = if number % 4 == 2 { (cat(), number * 5) } else { (astronaut(), number * 7) };
+    // Every fifth has a phone.
+    let size = if number % 5 == 2 { Resolution::new(360, 640) } else { Resolution::new(640, 360) };
+    let zoom = 1.0 + (number % 4) as f32 * 0.25;
+    recorded(&picture, size, zoom, number % 2 == 1, (light % 5) as i16 * 9 - 18)
+}
+
+/// The middle of a picture, as another camera gives it.
+fn recorded(from: &I420, size: Resolution, zoom: f32, mirrored: bool, light: i16) -> I420 {
+    let source = from.resolution();
+    let scale =
+        (source.width as f32 / size.width as f32).min(source.height as f32 / size.height as f32) / zoom;
+    let mut to = I420::black(size);
+    let (wanted, given) = (to.planes_mut(), from.planes());
+    let planes = [(wanted.0, given.0, 1), (wanted.1, given.1, 2), (wanted.2, given.2, 2)];
+    for (index, (out, plane, part)) in planes.into_iter().enumerate() {
+        let (width, stride) = ((size.width / part) as usize, (source.width / part) as usize);
+        let height = (size.height / part) as usize;
+        for (at, pixel) in out.iter_mut().enumerate() {
+            let (x, y) = (at % width, at / width);
+            let x = if mirrored { width - 1 - x } else { x };
+            let near = |at: usize, length: usize, whole: u32| {
+                let middle = (whole / part) as f32 / 2.0;
+                (middle + (at as f32 - length as f32 / 2.0) * scale).clamp(0.0, (whole / part - 1) as f32)
+                    as usize
+            };
+            let value = plane[near(y, height, source.height) * stride + near(x, width, source.width)];
+            *pixel = if index == 0 { (i16::from(value) + light).clamp(16, 235) as u8 } else { value };
+        }
+    }
+    to
 }
 
 fn photograph(jpeg: &[u8]) -> I420 {

@@ -2,19 +2,23 @@
 
 use super::rig::{PERSON, own_code};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Event, Quality, Refusal, RemotePeer};
+use crate::engine::{Event, Presence, Quality, Refusal, RemotePeer};
 use crate::invite::{InviteError, Kind};
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::stats::{PeerStats, Stats};
-use crate::ui::model::{DeviceStatus, Effect, Model, Rates, Tone};
+use crate::ui::model::{DeviceStatus, Effect, Model, Tone};
+use crate::ui::rates::Rates;
 use std::time::{Duration, Instant};
 
 /// Effects in a form that can be compared.
 fn words(effects: &[Effect]) -> Vec<String> {
     let word = |effect: &Effect| match effect {
         Effect::CopyCode => "copy".into(),
-        Effect::RemotePicture(Some(_)) => "picture".into(),
-        Effect::RemotePicture(None) => "no picture".into(),
+        Effect::RemotePicture(_, Some(_)) => "picture".into(),
+        Effect::RemotePicture(_, None) => "no picture of one".into(),
+        Effect::NoPictures => "no picture".into(),
+        Effect::Forget(_) => "forget".into(),
         Effect::Toast(Tone::Trouble, _) => "trouble".into(),
         Effect::Toast(_, text) => text.clone(),
         Effect::Attention => "attention".into(),
@@ -37,6 +41,7 @@ fn a_call_from_start_to_end() {
     let in_call = CallState::InCall { since: at(6) };
     let rescue = Rescue::Waiting { until: at(28) };
     let lost = CallState::Reconnecting { since: at(20), started: at(6), rescue };
+    let ann = RemotePeer { name: "Ann".into(), presence: Presence::Here, ..Default::default() };
     let steps: Vec<(Event, &[&str])> = vec![
         (Event::Call(CallState::Gathering(Kind::Invite)), &["no picture", "clear", "new call"]),
         (Event::Code(Box::new(own_code(Kind::Invite, 1))), &["copy", "clear"]),
@@ -44,10 +49,7 @@ fn a_call_from_start_to_end() {
         (Event::Code(Box::new(own_code(Kind::Invite, 1))), &[]),
         (Event::Call(connecting), &["clear"]),
         (Event::Call(in_call), &["clear", "awake true"]),
-        (
-            Event::Remote(PERSON, RemotePeer { name: "Ann".into(), ..Default::default() }),
-            &["You are in a call with Ann."],
-        ),
+        (Event::Remote(PERSON, ann), &["You are in a call with Ann."]),
         (Event::Call(lost), &[]),
         (Event::Call(in_call), &["clear", "The connection is back."]),
         (Event::Call(CallState::Ended(EndReason::TheyHungUp)), &["no picture", "clear", "awake false"]),
@@ -111,19 +113,31 @@ fn rates_are_differences() {
         peer.inbound.video.jitter_buffer_emitted_count = (seconds * 30.0) as u64;
         Stats { seconds, peers: vec![peer], ..Default::default() }
     };
-    let rates = Rates::between(Some(&stats(10.0, 1_000_000, 900, 100)), &stats(12.0, 1_500_000, 1080, 120));
+    let between = |before: Option<&Stats>, now: &Stats| {
+        let all = Rates::of_all(before, &[PERSON], now, &[PERSON]);
+        all.first().copied().unwrap_or_default()
+    };
+    let rates = between(Some(&stats(10.0, 1_000_000, 900, 100)), &stats(12.0, 1_500_000, 1080, 120));
     assert_eq!(rates.video_in.kbps(), 2000);
     assert!((rates.video_loss_in - 0.1).abs() < 1e-9 && (rates.video_hold_ms - 20.0).abs() < 1e-6);
     // A new call counts from zero; counters that go back give no nonsense.
-    let restarted = Rates::between(Some(&stats(600.0, 90_000_000, 9, 9)), &stats(1.0, 250_000, 100, 0));
+    let restarted = between(Some(&stats(600.0, 90_000_000, 9, 9)), &stats(1.0, 250_000, 100, 0));
     assert_eq!(restarted.video_in.kbps(), 2000);
-    assert_eq!(Rates::between(None, &Stats::default()), Rates::default());
-    let odd = Rates::between(Some(&stats(1.0, 500, 500, 50)), &stats(2.0, 100, 100, -50));
+    assert_eq!(between(None, &Stats::default()), Rates::default());
+    let odd = between(Some(&stats(1.0, 500, 500, 50)), &stats(2.0, 100, 100, -50));
     assert_eq!((odd.video_in.bps(), odd.video_loss_in), (0, 0.0));
+    // Who came in between counts from zero.
+    let one = stats(1.0, 125_000, 9, 0).peers.remove(0);
+    let mut two = stats(2.0, 250_000, 18, 0);
+    two.peers.insert(0, one);
+    let both = Rates::of_all(Some(&stats(1.0, 125_000, 9, 0)), &[PERSON], &two, &[PeerId(9), PERSON]);
+    assert_eq!([both[0].video_in.kbps(), both[1].video_in.kbps()], [1000, 1000]);
     let mut model = Model::default();
-    model.reduce(
-        Event::Stats(Box::new(stats(1.0, 125_000, 9, 0)), vec![(PERSON, Quality::Fair)]),
-        Instant::now(),
+    model.reduce(Event::Remote(PERSON, RemotePeer::default()), Instant::now());
+    let stats = Event::Stats(Box::new(stats(1.0, 125_000, 9, 0)), vec![(PERSON, Quality::Fair)]);
+    model.reduce(stats, Instant::now());
+    assert_eq!(
+        (model.rates[0].video_in.kbps(), model.people.first().map(|one| one.quality)),
+        (1000, Some(Quality::Fair))
     );
-    assert_eq!((model.rates.video_in.kbps(), model.quality), (1000, Quality::Fair));
 }

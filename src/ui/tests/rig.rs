@@ -1,6 +1,8 @@
 //! A window with everything around it in a test's hands: engine, clipboard, clock, pictures.
 
-use crate::engine::{Command, Engine, Event, OwnCode, PageGuest, PageLink, PictureHandle, RemotePeer};
+use crate::engine::{
+    Command, Engine, Event, OwnCode, PageGuest, PageLink, PictureHandle, Presence, RemotePeer,
+};
 use crate::frame::{I420, RawFrame};
 use crate::invite::{self, Description, Kind};
 use crate::pipeline::Picture;
@@ -16,7 +18,7 @@ use crate::units::{Redacted, Resolution};
 use eframe::egui::{self, Theme};
 use egui_kittest::Harness;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -88,7 +90,7 @@ impl Default for Setup {
     }
 }
 
-/// Whoever is at the other end.
+/// Whoever is at the other end of a call of two.
 pub const PERSON: PeerId = PeerId(1);
 
 pub struct Rig {
@@ -100,6 +102,10 @@ pub struct Rig {
     pub remote: Picture,
     clock: Rc<Cell<Instant>>,
     nearby: Option<bool>,
+    /// The pictures of a group, what each told last, and how each is drawn.
+    people: BTreeMap<PeerId, Picture>,
+    known: BTreeMap<PeerId, RemotePeer>,
+    views: BTreeMap<PeerId, Option<Resolution>>,
 }
 
 impl Rig {
@@ -146,6 +152,9 @@ impl Rig {
             remote: Picture::default(),
             clock,
             nearby: None,
+            people: BTreeMap::new(),
+            known: BTreeMap::new(),
+            views: BTreeMap::new(),
         };
         rig.commands();
         rig
@@ -182,6 +191,11 @@ impl Rig {
             Command::Nearby(on) => Some(*on),
             _ => None,
         };
+        for command in &heard {
+            if let Command::View(id, size) = command {
+                self.views.insert(*id, *size);
+            }
+        }
         self.nearby = heard.iter().rev().find_map(nearby).or(self.nearby);
         let by_itself = |command: &Command| {
             matches!(command, Command::ListDevices | Command::View(..) | Command::Nearby(_))
@@ -253,12 +267,55 @@ impl Rig {
     pub fn in_call(&mut self, name: &str, picture: Option<I420>) {
         let since = self.now();
         self.enter(CallState::InCall { since });
-        self.say(Event::Remote(PERSON, RemotePeer { name: name.into(), ..RemotePeer::default() }));
+        self.change(PERSON, |person| (person.name, person.presence) = (name.into(), Presence::Here));
         self.say(Event::Picture(PERSON, Some(PictureHandle(Arc::clone(&self.remote)))));
         if let Some(image) = picture {
             let slot = Arc::clone(&self.remote);
             self.put(&slot, image);
         }
+    }
+
+    /// In a call with several, who come one after the other; they are 1, 2, ...
+    pub fn group(&mut self, names: &[&str]) {
+        self.enter(CallState::InCall { since: self.now() });
+        for (index, name) in names.iter().enumerate() {
+            self.person(PeerId(index as u64 + 1), name);
+        }
+    }
+
+    pub fn person(&mut self, id: PeerId, name: &str) {
+        let slot = Picture::default();
+        self.people.insert(id, Arc::clone(&slot));
+        self.say(Event::Picture(id, Some(PictureHandle(slot))));
+        self.change(id, |person| (person.name, person.presence) = (name.into(), Presence::Here));
+    }
+
+    /// Somebody tells something new about themselves.
+    pub fn change(&mut self, id: PeerId, change: impl FnOnce(&mut RemotePeer)) {
+        let person = self.known.entry(id).or_default();
+        change(person);
+        let person = person.clone();
+        self.say(Event::Remote(id, person));
+    }
+
+    pub fn leave(&mut self, id: PeerId) {
+        (self.people.remove(&id), self.known.remove(&id));
+        self.say(Event::Left(id));
+    }
+
+    pub fn put_of(&mut self, id: PeerId, image: I420) {
+        let slot = Arc::clone(&self.people[&id]);
+        self.put(&slot, image);
+    }
+
+    pub fn levels(&mut self, microphone: f32, people: &[(PeerId, f32)]) {
+        self.say(Event::Levels { microphone, people: people.to_vec() });
+    }
+
+    /// What the engine was told last of how each is drawn.
+    pub fn views(&mut self) -> BTreeMap<PeerId, Option<Resolution>> {
+        self.commands();
+        self.views.clone()
     }
 
     pub fn put(&mut self, slot: &Picture, image: I420) {

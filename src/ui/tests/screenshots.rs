@@ -4,10 +4,14 @@
 use super::rig::{PERSON, Rig, Setup};
 use super::{palette, people};
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
-use crate::engine::{Event, NearbyPerson, PageGuest, Quality, Refusal, RemotePeer, Trouble};
+use crate::engine::{
+    Event, NearbyPerson, PageGuest, Presence, Quality, Refusal, RemotePeer, RoomState, Trouble,
+};
 use crate::invite::{InviteError, Kind};
+use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
+use crate::room::message::Reaction;
 use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
@@ -49,6 +53,18 @@ const SCENES: &[(&str, Scene)] = &[
     ("call-words", call_words),
     ("call-words-verified", call_words_verified),
     ("call-words-differ", call_words_differ),
+    ("group-3", group_3),
+    ("group-4", group_4),
+    ("group-7", group_7),
+    ("group-12", group_12),
+    ("group-speaker", group_speaker),
+    ("group-speaker-12", group_speaker_12),
+    ("group-people", group_people),
+    ("group-person", group_person),
+    ("group-reactions", group_reactions),
+    ("group-add", group_add),
+    ("group-asked", group_asked),
+    ("call-add", call_add),
     ("reconnecting", reconnecting),
     ("ended", ended),
     ("not-connected", not_connected),
@@ -96,7 +112,7 @@ fn lobby(rig: &mut Rig) {
     devices(rig);
     let preview = Arc::clone(&rig.preview);
     rig.put(&preview, people::cat());
-    rig.say(Event::Levels { microphone: 0.09, people: Vec::new() });
+    rig.levels(0.09, &[]);
     network(rig, Nat::Translated(Mapping::EndpointIndependent));
 }
 
@@ -222,7 +238,7 @@ fn asked(rig: &mut Rig) {
     invite(rig);
     let since = rig.now();
     rig.enter(CallState::Lobby { own: Kind::Invite, since });
-    rig.say(Event::Remote(PERSON, crate::engine::RemotePeer { name: "Eileen".into(), ..Default::default() }));
+    rig.say(Event::Remote(PERSON, RemotePeer { name: "Eileen".into(), ..RemotePeer::default() }));
 }
 
 fn call(rig: &mut Rig) {
@@ -286,6 +302,115 @@ fn report(rig: &mut Rig) {
     }
 }
 
+/// People as they are in calls: most with pictures, some without, one muted.
+fn group(rig: &mut Rig, count: usize) {
+    const NAMES: [&str; 11] = [
+        "Eileen",
+        "Надежда Иванова",
+        "Ann",
+        "A very long name that somebody gave to himself",
+        "Ann",
+        "李小龙",
+        "Bo Lindqvist",
+        "Mum",
+        "Jean-Luc",
+        "Priya",
+        "Olu",
+    ];
+    lobby(rig);
+    rig.group(&NAMES[..count - 1]);
+    for index in 0..count - 1 {
+        let id = PeerId(index as u64 + 1);
+        if index % 4 == 3 {
+            rig.change(id, |person| person.camera_stopped = true);
+        } else {
+            rig.put_of(id, people::guest(index));
+        }
+        if index % 3 == 1 {
+            rig.change(id, |person| person.microphone_muted = true);
+        }
+    }
+    rig.wait(Duration::from_secs(754));
+    let quality = |index: usize| if index == 2 { Quality::Fair } else { Quality::Good };
+    let qualities = (0..count - 1).map(|index| (PeerId(index as u64 + 1), quality(index))).collect();
+    rig.say(Event::Stats(Box::default(), qualities));
+    rig.levels(0.0, &[(PeerId(1), 0.6)]);
+    rig.wait(Duration::from_secs(5));
+}
+
+fn group_3(rig: &mut Rig) {
+    group(rig, 3);
+}
+
+fn group_4(rig: &mut Rig) {
+    group(rig, 4);
+    rig.change(PeerId(2), |person| person.hand_raised = true);
+}
+
+fn group_7(rig: &mut Rig) {
+    group(rig, 7);
+}
+
+fn group_12(rig: &mut Rig) {
+    group(rig, 12);
+}
+
+fn group_speaker(rig: &mut Rig) {
+    group(rig, 5);
+    rig.key(Key::G);
+}
+
+fn group_speaker_12(rig: &mut Rig) {
+    group(rig, 12);
+    rig.key(Key::G);
+}
+
+fn group_people(rig: &mut Rig) {
+    group(rig, 7);
+    rig.change(PeerId(2), |person| person.hand_raised = true);
+    rig.change(PeerId(5), |person| person.hand_raised = true);
+    rig.change(PeerId(9), |person| person.name = "Di".into());
+    rig.key(Key::L);
+}
+
+/// What can be done about one of them.
+fn group_person(rig: &mut Rig) {
+    group_people(rig);
+    rig.say(Event::Room(RoomState { people: 7, we_are_host: true, ..RoomState::default() }));
+    rig.click("Ann");
+}
+
+fn group_reactions(rig: &mut Rig) {
+    group(rig, 5);
+    rig.key(Key::H);
+    rig.wait(Duration::from_secs(4));
+    for (id, kind) in
+        [(1, Reaction::Heart), (2, Reaction::ThumbsUp), (3, Reaction::Laugh), (4, Reaction::Wave)]
+    {
+        rig.say(Event::Reaction(PeerId(id), kind));
+    }
+    rig.key(Key::R);
+    rig.key(Key::Num4);
+    rig.key(Key::R);
+}
+
+fn group_add(rig: &mut Rig) {
+    group(rig, 4);
+    rig.key(Key::A);
+    rig.say(Event::Invite(Some(Box::new(super::rig::compact_code(Kind::Invite)))));
+}
+
+fn group_asked(rig: &mut Rig) {
+    group(rig, 4);
+    rig.change(PeerId(9), |person| (person.name, person.presence) = ("Di".into(), Presence::Asking));
+}
+
+fn call_add(rig: &mut Rig) {
+    call(rig);
+    rig.key(Key::A);
+    rig.say(Event::Invite(Some(Box::new(super::rig::compact_code(Kind::Invite)))));
+}
+
 fn call_details(rig: &mut Rig) {
     call(rig);
     rig.key(Key::D);
@@ -309,13 +434,7 @@ fn call_words_differ(rig: &mut Rig) {
 
 fn call_no_picture(rig: &mut Rig) {
     rig.in_call("Надежда Иванова", None);
-    let remote = RemotePeer {
-        name: "Надежда Иванова".into(),
-        microphone_muted: true,
-        camera_stopped: true,
-        ..RemotePeer::default()
-    };
-    rig.say(Event::Remote(PERSON, remote));
+    rig.change(PERSON, |person| (person.microphone_muted, person.camera_stopped) = (true, true));
     rig.say(Event::Muted { microphone: true, camera: true });
     rig.wait(Duration::from_secs(62));
 }
@@ -380,7 +499,11 @@ fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) 
     let mut rig = Rig::with(Setup { theme, size, scale, ..Setup::default() });
     scene(&mut rig);
     // Messages that pass by are not what the picture is about.
-    rig.wait(Duration::from_secs(if matches!(name, "reconnecting" | "call-muted") { 0 } else { 4 }));
+    rig.wait(Duration::from_secs(if matches!(name, "reconnecting" | "call-muted" | "group-reactions") {
+        0
+    } else {
+        4
+    }));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     palette::save(&rig.harness.render().unwrap(), path);
 }
@@ -400,8 +523,15 @@ fn screenshots() {
         let only = std::env::var("TWOCAN_SCENE").unwrap_or_default();
         for (name, scene) in SCENES.iter().filter(|(name, _)| name.contains(&only)) {
             for theme in [Theme::Dark, Theme::Light] {
-                for size in [(640.0, 480.0), (1180.0, 720.0), (2560.0, 1440.0)] {
-                    let file = format!("{name}-{}-{}.png", word(theme), size.0);
+                for size in [(640.0, 480.0), (1180.0, 720.0), (2560.0, 1440.0), (640.0, 1000.0)] {
+                    // Tall windows matter where there are tiles.
+                    let upright = size.0 < size.1;
+                    let tiles = name.starts_with("group");
+                    // The stage is dark in both themes.
+                    if (upright && !tiles) || (tiles && theme == Theme::Light && size.0 != 1180.0) {
+                        continue;
+                    }
+                    let file = format!("{name}-{}-{}x{}.png", word(theme), size.0, size.1);
                     shoot(name, *scene, theme, size, &Path::new(&folder).join(file));
                 }
             }

@@ -157,6 +157,13 @@ impl<'a> RoundButton<'a> {
         self.colors = Some((fill, Color32::WHITE));
         self
     }
+    /// Stands for something that is out for all to see, as a raised hand.
+    pub fn lit(mut self, lit: bool) -> Self {
+        if lit {
+            self.colors = Some((theme::DARK.warning, theme::DARK.ground));
+        }
+        self
+    }
     /// White, while the device it stands for is off: it is seen from afar.
     pub fn switched_off(mut self, off: bool) -> Self {
         if off {

@@ -38,20 +38,26 @@ pub fn bars(ui: &mut Ui, quality: Quality, palette: &Palette) -> Response {
     let (rect, response) = ui.allocate_exact_size(vec2(20.0, 16.0), Sense::hover());
     let words = wording::quality(quality);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, words));
+    paint_bars(ui.painter(), rect, quality, palette);
+    response.on_hover_text(egui::RichText::new(words))
+}
+
+/// The same where there is no room of their own.
+pub fn paint_bars(painter: &egui::Painter, rect: Rect, quality: Quality, palette: &Palette) {
     let (lit, color) = match quality {
         Quality::Unknown => (0, palette.muted),
         Quality::Good => (3, palette.good),
         Quality::Fair => (2, palette.warning),
         Quality::Poor => (1, palette.trouble),
     };
+    let step = rect.width() * 0.35;
     for bar in 0..3_u8 {
-        let height = 6.0 + 5.0 * f32::from(bar);
-        let left = rect.left() + 7.0 * f32::from(bar);
-        let place = Rect::from_min_max(pos2(left, rect.bottom() - height), pos2(left + 5.0, rect.bottom()));
+        let height = rect.height() * (6.0 + 5.0 * f32::from(bar)) / 16.0;
+        let left = rect.left() + step * f32::from(bar);
+        let (min, max) = (pos2(left, rect.bottom() - height), pos2(left + rect.width() / 4.0, rect.bottom()));
         let color = if bar < lit { color } else { Color32::from_white_alpha(70) };
-        ui.painter().rect_filled(place, 2.0, color);
+        painter.rect_filled(Rect::from_min_max(min, max), rect.width() * 0.1, color);
     }
-    response.on_hover_text(egui::RichText::new(words))
 }
 
 #[cfg(test)]

@@ -7,16 +7,20 @@ mod field;
 mod level;
 mod picker;
 mod qr;
+mod reaction;
 mod switch;
+mod tile;
 mod toast;
 
 pub use avatar::avatar;
 pub use button::{Button, Look, RoundButton};
 pub use field::{labelled_field, text_field};
-pub use level::{bars, level_meter};
+pub use level::{bars, level_meter, paint_bars};
 pub use picker::{Choice, picker};
 pub use qr::qr_code;
+pub use reaction::{hand, looks as reaction_looks, reaction};
 pub use switch::switch;
+pub use tile::{Tile, more, tile};
 pub use toast::{ToastButton, Toasts};
 
 use super::icons::Icon;
