@@ -121,9 +121,7 @@ async fn run(
         let now = Instant::now();
         match order {
             Some(Order::Join(id, link)) => {
-                if relay.add_member(now, id) {
-                    links.insert(id, link);
-                }
+                links.extend(relay.add_member(now, id).then_some((id, link)));
             }
             Some(Order::Leave(id)) => {
                 relay.remove_member(id);
