@@ -66,6 +66,7 @@ command:espeak-ng           espeak-ng            espeak-ng                  espe
 command:ip                  iproute2             iproute                    iproute2          -
 sbin:nft                    nftables             nftables                   nftables          -
 command:turnserver          coturn               coturn                     coturn            -
+command:janus               janus                janus                      -                 -
 sbin:miniupnpd              miniupnpd-nftables   miniupnpd                  -                 -
 command:dbus-run-session    dbus                 dbus-daemon                dbus              -
 command:gdbus               libglib2.0-bin       glib2                      glib2             -

@@ -6,10 +6,12 @@ use super::runtime::DriverRuntime;
 use super::{Link, NetConfig, NetError, control, intercept, media};
 use crate::invite::Identity;
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch as cell;
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy,
     RTCConfigurationBuilder, RTCIceConnectionState, RTCIceGatheringState, RTCIceServer,
@@ -84,6 +86,8 @@ pub(super) fn settings(mdns: MulticastDnsMode, checks: Duration, identity: &Iden
 /// webrtc's callbacks. They run inside its driver, so they only leave a note.
 pub(super) struct Handler {
     pub gathered: cell::Sender<bool>,
+    /// The other side's pictures, when they come.
+    pub pictures: cell::Sender<Option<Arc<dyn TrackRemote>>>,
     pub monitor: Arc<Monitor>,
     pub runtime: Arc<DriverRuntime>,
 }
@@ -93,6 +97,12 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        if track.kind().await == RtpCodecKind::Video {
+            self.pictures.send_replace(Some(track));
         }
     }
 

@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::RtpSender;
 
@@ -52,6 +53,7 @@ pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     monitor: Arc<Monitor>,
     senders: [(MediaKind, Arc<dyn RtpSender>); 2],
+    shape: Shape,
     outlet: (mpsc::Sender<EncodedFrame>, mpsc::Sender<EncodedAudio>),
     /// The codec of pictures in both directions.
     agreed: AgreedVideo,
@@ -139,6 +141,9 @@ impl Peer {
     /// Pictures will be of this codec, before webrtc reads the other side's description.
     async fn prepare(&self, codec: Option<VideoCodec>) -> Result<(), NetError> {
         self.agreed.set(codec);
+        if self.shape.only_receives() {
+            return Ok(());
+        }
         let (ssrc, retransmission) = (self.keys.identity.video, self.keys.identity.retransmission);
         pictures::prepare(&self.senders[1].1, codec, ssrc, retransmission).await.map_err(internal)
     }
@@ -291,7 +296,11 @@ impl Peer {
         }
         runtime.streams.open(servers.streams);
         let stun_servers = if config.relay_only { Vec::new() } else { address::stun_servers(&servers.ice) };
-        let handler = Arc::new(Handler { gathered, monitor: monitor.clone(), runtime: runtime.clone() });
+        let (pictures, their_pictures) = cell::channel(None);
+        let (monitor_of_handler, runtime_of_handler) = (monitor.clone(), runtime.clone());
+        let handler =
+            Handler { gathered, pictures, monitor: monitor_of_handler, runtime: runtime_of_handler };
+        let handler = Arc::new(handler);
         let settings = |mdns| settings(mdns, checks, identity);
         let connection = build(config, addresses, servers.ice, settings, keys, handler).await?;
 
@@ -311,6 +320,10 @@ impl Peer {
             runtime.settle();
         }
 
+        let way_of_requests = match shape.only_receives() {
+            true => Requests::AlongTheirs(their_pictures),
+            false => Requests::AlongOurs(video_track.clone()),
+        };
         let (video_out, video_in) = mpsc::channel(send::VIDEO_QUEUE);
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
@@ -319,7 +332,7 @@ impl Peer {
         let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
-            tokio::spawn(ask_for_keyframes(keyframe.clone(), video_track.clone(), monitor.clone())),
+            tokio::spawn(ask_for_keyframes(keyframe.clone(), way_of_requests, monitor.clone())),
             tokio::spawn(forward::run(forwarding, added.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
@@ -340,6 +353,7 @@ impl Peer {
             connection,
             monitor,
             senders,
+            shape,
             outlet,
             agreed: AgreedVideo::default(),
             control,
@@ -425,7 +439,8 @@ impl Peer {
 
     /// Both descriptions are there: which payload types are ours, and the candidates that came early.
     async fn negotiated(&self) -> Result<(), NetError> {
-        for (kind, sender) in &self.senders {
+        // webrtc knows no sender of a section that only receives.
+        for (kind, sender) in self.senders.iter().filter(|_| !self.shape.only_receives()) {
             let codecs = sender.get_parameters().await.map_err(internal)?.rtp_parameters.codecs;
             match kind {
                 MediaKind::Audio => {
@@ -443,6 +458,9 @@ impl Peer {
         let local = self.connection.local_description().await;
         let remote = self.connection.remote_description().await;
         if let (Some(local), Some(remote)) = (local, remote) {
+            if self.shape.only_receives() {
+                self.monitor.set_red(sdp::red(&local.sdp));
+            }
             let crypto = rtc::crypto::default_provider().map_err(internal)?;
             let keys = sdp::keys(&local.sdp, &remote.sdp);
             if let Some(keys) = &keys {
@@ -504,12 +522,26 @@ async fn tell_of_link(mut link: cell::Receiver<Link>, events: mpsc::Sender<NetEv
     }
 }
 
-async fn ask_for_keyframes(wanted: Arc<Notify>, track: Arc<TrackLocalStaticRTP>, monitor: Arc<Monitor>) {
+/// By which track of the connection a request leaves: webrtc takes none by a section's other direction.
+enum Requests {
+    AlongOurs(Arc<TrackLocalStaticRTP>),
+    AlongTheirs(cell::Receiver<Option<Arc<dyn TrackRemote>>>),
+}
+
+async fn ask_for_keyframes(wanted: Arc<Notify>, way: Requests, monitor: Arc<Monitor>) {
     loop {
         wanted.notified().await;
         let Some(media_ssrc) = monitor.remote_video() else { continue };
         let request = PictureLossIndication { sender_ssrc: monitor.ssrcs.video, media_ssrc };
-        if let Err(error) = track.write_rtcp(vec![Box::new(request)]).await {
+        let sent = match &way {
+            Requests::AlongOurs(track) => track.write_rtcp(vec![Box::new(request)]).await,
+            Requests::AlongTheirs(track) => {
+                // What is sent without having been asked for begins with a keyframe.
+                let Some(track) = track.borrow().clone() else { continue };
+                track.write_rtcp(vec![Box::new(request)]).await
+            }
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, "a keyframe could not be asked for");
         }
     }

@@ -190,6 +190,13 @@ pub(super) fn takes_pictures(sdp: &str) -> bool {
     })
 }
 
+/// The payload type of sound with copies (RFC 2198) in a description.
+pub(super) fn red(sdp: &str) -> Option<u8> {
+    let maps = sdp.lines().filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(' '));
+    let mut copies = maps.filter(|(_, codec)| codec.to_ascii_lowercase().starts_with("red/48000"));
+    copies.next().and_then(|(payload_type, _)| payload_type.parse().ok())
+}
+
 /// What a description says of the ways to its maker.
 pub(super) fn ways(sdp: &str) -> Ways {
     Ways::of(addresses(sdp))

@@ -33,7 +33,11 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Adds the track. One that sends nothing is there as well: requests for keyframes leave by it.
+    pub fn only_receives(self) -> bool {
+        self == Self::Server(Way::Receive)
+    }
+
+    /// Adds the track. Where we only receive, it stands for its section and sends nothing.
     pub async fn add(
         self,
         connection: &dyn PeerConnection,
@@ -51,10 +55,11 @@ impl Shape {
         let init =
             RTCRtpTransceiverInit { direction: first, streams: Vec::new(), send_encodings: Vec::new() };
         let added = connection.add_transceiver_from_track(track, Some(init)).await.map_err(internal)?;
+        // Before the direction changes: one that only receives hands out no sender.
+        let sender = added.sender().await.map_err(internal)?;
         if let Some(direction) = then {
             added.set_direction(direction).await.map_err(internal)?;
         }
-        let sender = added.sender().await.map_err(internal)?;
         sender.ok_or_else(|| internal("a track has no sender"))
     }
 }

@@ -310,7 +310,7 @@ fn group(rig: &mut Rig, count: usize) {
         "Ann",
         "A very long name that somebody gave to himself",
         "Ann",
-        "李小龙",
+        "Ναταλία",
         "Bo Lindqvist",
         "Mum",
         "Jean-Luc",

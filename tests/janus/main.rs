@@ -1,0 +1,228 @@
+//! Rooms on a real Janus server (Debian's package), joined by real programs. Each test runs itself again in a network
+//! namespace of its own, so that neither the machine's networks nor their absence matter. Skipped, loudly, where there
+//! is no Janus or no namespace can be made.
+
+#![cfg(target_os = "linux")]
+
+mod network;
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+use network::is_inside;
+use serde_json::Value;
+use server::{GUARDED, Janus, MISSING, OPEN, PIN, VP8, certificates};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use support::{Lines, Running, Scratch, alone, skip, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+const NEEDED: &str = "the tests of rooms need Janus (Debian: janus)";
+
+fn command(scratch: &Scratch, name: &str, address: &str) -> Command {
+    let settings = scratch.join(&format!("{name}.json"));
+    std::fs::write(&settings, format!(r#"{{"name":"{name}"}}"#)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twocan"));
+    command
+        .args(["room", address, "--camera", "pattern", "--microphone", "tone", "--speaker", "none"])
+        .args(["--size", "320x180", "--no-stun"])
+        .env("TWOCAN_CONFIG", settings)
+        .env_remove("TWOCAN_PIN")
+        .env_remove("TWOCAN_TOKEN")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Somebody in a room.
+struct Member {
+    running: Running,
+    stats: Lines,
+    says: Lines,
+}
+
+impl Member {
+    fn join(scratch: &Scratch, name: &str, address: &str, more: impl FnOnce(&mut Command)) -> Self {
+        let mut command = command(scratch, name, address);
+        command.args(["--stats", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        more(&mut command);
+        let mut running = Running::start(&mut command);
+        let stats = running.lines();
+        let says = Lines::of(running.child.stderr.take().unwrap(), name);
+        Self { running, stats, says }
+    }
+
+    fn hears_said(&self, part: &str) {
+        wait_for(part, PATIENCE, || self.says.next(PATIENCE).contains(part).then_some(()));
+    }
+
+    /// Of the newest statistics, what is received from the member of this name: pictures decoded, packets of sound.
+    fn receives(&self, name: &str) -> (u64, u64) {
+        let line = self.stats.waiting().last().unwrap_or_else(|| self.stats.next(PATIENCE));
+        let stats: Value = serde_json::from_str(&line).unwrap();
+        let empty = Vec::new();
+        let peers = stats["peers"].as_array().unwrap_or(&empty);
+        let peer = peers.iter().find(|peer| peer["name"] == name);
+        let counter = |kind: &str, name: &str| {
+            peer.and_then(|peer| peer["inbound"][kind][name].as_u64()).unwrap_or_default()
+        };
+        (counter("video", "framesDecoded"), counter("audio", "packetsReceived"))
+    }
+
+    fn sees_and_hears(&self, name: &str) {
+        wait_for(&format!("sound and pictures of {name}"), PATIENCE, || {
+            let (pictures, sound) = self.receives(name);
+            (pictures > 30 && sound > 30).then_some(())
+        });
+    }
+
+    fn stop(&mut self) -> Option<i32> {
+        // SAFETY: a signal to a child of ours that was not waited for.
+        unsafe { libc::kill(self.running.child.id() as i32, libc::SIGINT) };
+        self.running.wait(PATIENCE).code()
+    }
+}
+
+fn with_pin(command: &mut Command) {
+    command.env("TWOCAN_PIN", PIN);
+}
+
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+#[test]
+fn two_people_see_and_hear_each_other_until_one_leaves() {
+    let _one = alone();
+    if !is_inside("two_people_see_and_hear_each_other_until_one_leaves") {
+        return;
+    }
+    let scratch = Scratch::new("janus-two");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let mut ann = Member::join(&scratch, "Ann", &janus.address(GUARDED), with_pin);
+    let mut bo = Member::join(&scratch, "Bo", &janus.address(GUARDED), with_pin);
+    ann.sees_and_hears("Bo");
+    bo.sees_and_hears("Ann");
+    assert_eq!(bo.stop(), Some(0));
+    ann.hears_said("Bo has left.");
+    assert_eq!(ann.stop(), Some(0));
+}
+
+#[test]
+fn what_the_server_refuses_is_said() {
+    let _one = alone();
+    if !is_inside("what_the_server_refuses_is_said") {
+        return;
+    }
+    let scratch = Scratch::new("janus-refusals");
+    let Some(mut janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    for (room, pin, sentence) in [
+        (GUARDED, None, "PIN is missing or wrong"),
+        (GUARDED, Some("98765"), "PIN is missing or wrong"),
+        (MISSING, None, "This server has no such room."),
+    ] {
+        let mut command = command(&scratch, "Ann", &janus.address(room));
+        command.args(["--log", "trace"]);
+        if let Some(pin) = pin {
+            command.env("TWOCAN_PIN", pin);
+        }
+        let (status, said) = refused(&mut command);
+        assert_eq!(status, Some(3), "{said}");
+        assert!(said.contains(sentence) && !said.contains("98765"), "{said}");
+    }
+    janus.kill();
+    let (status, said) = refused(&mut command(&scratch, "Ann", &janus.address(OPEN)));
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("“127.0.0.1” cannot be reached: it refuses connections"), "{said}");
+}
+
+#[test]
+fn a_room_is_made_on_demand_and_found_by_the_next() {
+    let _one = alone();
+    if !is_inside("a_room_is_made_on_demand_and_found_by_the_next") {
+        return;
+    }
+    let scratch = Scratch::new("janus-create");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let create = |command: &mut Command| {
+        with_pin(command);
+        command.arg("--create");
+    };
+    let ann = Member::join(&scratch, "Ann", &janus.address(MISSING), create);
+    ann.hears_said("You are in the room.");
+    let (_, said) = refused(&mut command(&scratch, "Eve", &janus.address(MISSING)));
+    assert!(said.contains("PIN is missing or wrong"), "{said}");
+    let bo = Member::join(&scratch, "Bo", &janus.address(MISSING), with_pin);
+    bo.sees_and_hears("Ann");
+    ann.sees_and_hears("Bo");
+}
+
+#[test]
+fn a_room_without_h264_is_named_and_still_carries_sound() {
+    let _one = alone();
+    if !is_inside("a_room_without_h264_is_named_and_still_carries_sound") {
+        return;
+    }
+    let scratch = Scratch::new("janus-vp8");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let ann = Member::join(&scratch, "Ann", &janus.address(VP8), |_| {});
+    ann.hears_said("This room takes no H.264 pictures, so you are heard but not seen.");
+    let bo = Member::join(&scratch, "Bo", &janus.address(VP8), |_| {});
+    wait_for("Ann's voice", PATIENCE, || (bo.receives("Ann").1 > 30).then_some(()));
+    assert_eq!(bo.receives("Ann").0, 0);
+}
+
+#[test]
+fn a_server_that_comes_back_is_joined_again() {
+    let _one = alone();
+    if !is_inside("a_server_that_comes_back_is_joined_again") {
+        return;
+    }
+    let scratch = Scratch::new("janus-restart");
+    let Some(mut janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let mut ann = Member::join(&scratch, "Ann", &janus.address(OPEN), |_| {});
+    let bo = Member::join(&scratch, "Bo", &janus.address(OPEN), |_| {});
+    ann.sees_and_hears("Bo");
+    bo.sees_and_hears("Ann");
+    janus.kill();
+    for member in [&ann, &bo] {
+        member.hears_said("The server is gone.");
+    }
+    janus.start_again();
+    for member in [&ann, &bo] {
+        member.hears_said("You are in the room.");
+        member.stats.waiting().for_each(drop);
+    }
+    ann.sees_and_hears("Bo");
+    bo.sees_and_hears("Ann");
+    janus.kill();
+    ann.hears_said("The server is gone.");
+    assert_eq!(ann.stop(), Some(0), "nobody has to wait for a server that stays away");
+}
+
+#[test]
+fn over_tls_the_certificate_counts() {
+    let _one = alone();
+    if !is_inside("over_tls_the_certificate_counts") {
+        return;
+    }
+    let scratch = Scratch::new("janus-tls");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let address = format!("janus:wss://localhost:{}/{OPEN}", janus.tls_port);
+    let trusting = |authority: &Path| {
+        let authority = authority.to_owned();
+        move |command: &mut Command| {
+            command.env("SSL_CERT_FILE", authority);
+        }
+    };
+    let ann = Member::join(&scratch, "Ann", &address, trusting(&janus.authority));
+    ann.hears_said("You are in the room.");
+    let stranger = scratch.join("stranger.pem");
+    std::fs::write(&stranger, certificates().0).unwrap();
+    let mut command = command(&scratch, "Eve", &address);
+    trusting(&stranger)(&mut command);
+    let (status, said) = refused(&mut command);
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("“localhost” cannot be reached: its certificate is not one"), "{said}");
+}
