@@ -198,7 +198,7 @@ mod tests {
                     self.speakers.set_level(who, level(who, self.now), self.at());
                 }
                 let active = self.speakers.active();
-                if self.changes.last().map_or(None, |change| change.1) != active {
+                if self.changes.last().and_then(|change| change.1) != active {
                     self.changes.push((self.now, active));
                 }
                 self.now += 100;
@@ -237,7 +237,7 @@ mod tests {
     fn people_take_turns() {
         let mut room = Room::new();
         let turn = |who, at: u64| {
-            if (who == ANN) == (at / 4000 % 2 == 0) && who != Who::Me { speech(at) } else { 0.0 }
+            if (who == ANN) == (at / 4000).is_multiple_of(2) && who != Who::Me { speech(at) } else { 0.0 }
         };
         room.run(40_000, turn);
         let order: Vec<_> = room.changes.iter().filter_map(|change| change.1).collect();

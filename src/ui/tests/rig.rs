@@ -299,7 +299,8 @@ impl Rig {
     }
 
     pub fn leave(&mut self, id: PeerId) {
-        (self.people.remove(&id), self.known.remove(&id));
+        self.people.remove(&id);
+        self.known.remove(&id);
         self.say(Event::Left(id));
     }
 
