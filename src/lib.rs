@@ -11,6 +11,8 @@
 //!          /    \
 //!      device  codec cameras, sound cards, files | H.264, Opus, scaling
 //!          \    /
+//!           relay        what a host forwards to whom; a core too
+//!             |
 //!   invite room rtp rate mix server   cores: no clock, thread, lock, socket or device; time is an argument
 //!            |
 //!   units choice frame ports stats   values that travel
@@ -22,6 +24,7 @@
 //! * **In** RTP > frame assembly > decoder > playout clock > slot > three textures, YUV to RGB in a shader.
 //! * **Voice out** device > ring > 10 ms blocks > echo canceller > 20 ms > Opus > RTP.
 //! * **Voice in** RTP > jitter buffer > mixer > ring > device.
+//! * **Forward** (a host for guests who want one connection) RTP > relay: which layer to whom, new numbers > pacer > RTP.
 //! * **Mix** (a host for guests who want one picture and one sound) all pictures and voices, decoded > mix > encoders.
 
 pub mod choice;
@@ -34,6 +37,7 @@ pub mod units;
 pub mod invite;
 pub mod mix;
 pub mod rate;
+pub mod relay;
 pub mod room;
 pub mod rtp;
 pub mod server;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["units", "choice", "frame", "ports", "stats", "settings"],
     &["invite", "room", "rtp", "rate", "mix", "server"],
+    &["relay"],
     &["device", "codec"],
     &["net", "pipeline"],
     &["engine"],
@@ -18,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// No clock, thread, lock, socket or device: time is an argument.
-const CORES: &[&str] = &["invite", "room", "rtp", "rate", "mix", "server"];
+const CORES: &[&str] = &["invite", "room", "rtp", "rate", "mix", "server", "relay"];
 
 /// Crates whose types stay in one module.
 const FENCED: &[(&str, &str)] =

@@ -133,6 +133,7 @@ pub(super) fn pictures(codecs: &[RTCRtpCodecParameters], agreed: VideoCodec) -> 
 /// The track of one kind, which stays bound to its sender for the life of the connection: webrtc never binds a
 /// track that replaces another.
 fn track(
+    stream: &str,
     id: &str,
     kind: RtpCodecKind,
     codec: RTCRtpCodec,
@@ -146,12 +147,21 @@ fn track(
         ..Default::default()
     };
     // One stream for both: a browser then plays them in sync.
-    let stream = MediaStreamTrack::new("twocan".into(), id.into(), id.into(), kind, vec![encoding]);
+    let stream = MediaStreamTrack::new(stream.into(), id.into(), id.into(), kind, vec![encoding]);
     Arc::new(TrackLocalStaticRTP::new(stream))
 }
 
+/// For what is forwarded of one member: one stream for both, which a browser plays in sync.
+pub(super) fn forwarded_audio(stream: &str, ssrc: u32) -> Arc<TrackLocalStaticRTP> {
+    track(stream, &format!("{stream}-audio"), RtpCodecKind::Audio, opus(), ssrc, None)
+}
+
+pub(super) fn forwarded_video(stream: &str, ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
+    track(stream, &format!("{stream}-video"), RtpCodecKind::Video, h264(), ssrc, Some(retransmission))
+}
+
 pub(super) fn audio_track(ssrc: u32) -> Arc<TrackLocalStaticRTP> {
-    track("audio", RtpCodecKind::Audio, opus(), ssrc, None)
+    track("twocan", "audio", RtpCodecKind::Audio, opus(), ssrc, None)
 }
 
 pub(super) fn video_track(codec: VideoCodec, ssrc: u32, retransmission: u32) -> Arc<TrackLocalStaticRTP> {
@@ -159,7 +169,7 @@ pub(super) fn video_track(codec: VideoCodec, ssrc: u32, retransmission: u32) -> 
         VideoCodec::H264 => h264(),
         VideoCodec::Vp8 => vp8(),
     };
-    track("video", RtpCodecKind::Video, codec, ssrc, Some(retransmission))
+    track("twocan", "video", RtpCodecKind::Video, codec, ssrc, Some(retransmission))
 }
 
 #[cfg(test)]

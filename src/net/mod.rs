@@ -5,6 +5,7 @@
 //! ```text
 //!   Outlet > send (packetize, admit) > track > [ reports | nack | pacer | twcc | tap ] > SRTP > UDP
 //!   Inlet  < sink                            < [ nack < rtx  < reports        < tap ] < SRTP < UDP
+//!   Sfu    < sink (a copy: payloads are shared); Sfu > another Peer's tracks, of which each stands for a member
 //!                                                    tap > Monitor > NetEvent, stats
 //! ```
 //!
@@ -16,6 +17,8 @@ mod backoff;
 mod build;
 mod control;
 mod endpoint;
+#[cfg(test)]
+mod forward_tests;
 mod http;
 mod intercept;
 mod interfaces;
@@ -36,7 +39,9 @@ mod runtime;
 mod sdp;
 mod send;
 mod server;
+mod sfu;
 mod sockets;
+mod streams;
 mod stun;
 mod tap;
 #[cfg(test)]
@@ -54,6 +59,8 @@ pub use mapping::PortMapping;
 pub use page::{PageEvent, PageServer};
 pub use peer::{EarlyOffer, Peer, Rest, Trickle, Way};
 pub use server::{ServerUrl, Transport};
+pub use sfu::{Sfu, SfuEvent};
+pub use streams::{RelayInlet, Relayed};
 pub use web::WebError;
 pub use websocket::{SocketEvent, WebSocket};
 
@@ -145,6 +152,10 @@ pub enum NetEvent {
     /// Share of our audio packets that the receiver misses, 0.0 to 1.0, smoothed: what the encoder prepares for.
     AudioLoss(f32),
     SenderReport(SenderReport),
+    /// The same of a member whose streams are forwarded to us, by the room's name for them.
+    ForwardedReport(String, SenderReport),
+    /// The receiver needs a keyframe of a smaller layer of ours.
+    LayerKeyframeWanted(u8),
     /// Somebody with our invite wants to come in, and no reply was needed; said once, of the first who comes.
     Knock(Guest),
     /// The same of somebody with a browser, who needs a connection of their own ([`Peer::welcome`]).

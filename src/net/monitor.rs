@@ -3,6 +3,7 @@
 
 use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
+use super::streams::Streams;
 use super::{Link, NetEvent};
 use crate::codec::opus::VOICE_RATE;
 use crate::ports::{Inlet, SenderReport};
@@ -44,6 +45,8 @@ pub(super) struct Monitor {
     red_payload_type: AtomicU8,
     pacer: Mutex<Pacer<TaggedPacket>>,
     estimator: Mutex<Estimator>,
+    /// Those of other members, and smaller layers.
+    pub streams: Streams,
     inlet: Mutex<Option<Inlet>>,
     /// Whether sound and picture may pass, in either direction.
     admitted: AtomicBool,
@@ -132,6 +135,7 @@ impl Monitor {
             red_payload_type: AtomicU8::new(NO_PAYLOAD_TYPE),
             pacer: Mutex::new(Pacer::new(intercept::FIRST_PACE)),
             estimator: Mutex::new(estimator),
+            streams: Streams::default(),
             inlet: Mutex::default(),
             admitted: AtomicBool::new(true),
             state: Mutex::default(),
@@ -231,7 +235,7 @@ impl Monitor {
     pub fn set_admitted(&self, admitted: bool) -> bool {
         self.admitted.swap(admitted, Ordering::Relaxed)
     }
-    fn is_admitted(&self) -> bool {
+    pub fn is_admitted(&self) -> bool {
         self.admitted.load(Ordering::Relaxed)
     }
     pub fn may_send_pictures(&self) -> bool {
@@ -358,10 +362,11 @@ impl Monitor {
     pub fn rtcp_received(&self, packet: &dyn rtcp::Packet, now: Instant) {
         let packet = packet.as_any();
         if let Some(report) = packet.downcast_ref::<rtcp::sender_report::SenderReport>() {
-            if let Some(kind) = self.remote_kind(report.ssrc) {
-                let (ntp, rtp) = (report.ntp_time, report.rtp_time);
-                self.tell(NetEvent::SenderReport(SenderReport { kind, ntp, rtp, arrived_at: now }));
-            }
+            let (own, ntp, rtp) = (self.remote_kind(report.ssrc), report.ntp_time, report.rtp_time);
+            let told = SenderReport { kind: own.unwrap_or(MediaKind::Video), ntp, rtp, arrived_at: now };
+            let forwarded = self.streams.handle_report(own, report.ssrc, told);
+            let event = own.map(|_| NetEvent::SenderReport(told)).or(forwarded);
+            event.into_iter().for_each(|event| self.tell(event));
             self.reported(&report.reports, now);
         } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
             self.reported(&report.reports, now);
@@ -370,19 +375,26 @@ impl Monitor {
                 self.state().sent.of(kind).nacks += 1;
             }
         } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
-            if pli.media_ssrc == self.ssrcs.video {
-                self.keyframe_wanted();
-            }
-        } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>()
-            && request.fir.iter().any(|entry| entry.ssrc == self.ssrcs.video)
-        {
-            self.keyframe_wanted();
+            self.keyframe_wanted(pli.media_ssrc);
+        } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>() {
+            request.fir.iter().for_each(|entry| self.keyframe_wanted(entry.ssrc));
         }
     }
 
-    fn keyframe_wanted(&self) {
-        self.state().sent.video.plis += 1;
-        self.tell(NetEvent::KeyframeWanted);
+    fn keyframe_wanted(&self, ssrc: u32) {
+        if ssrc == self.ssrcs.video {
+            self.state().sent.video.plis += 1;
+        }
+        self.keyframe_needed(ssrc);
+    }
+
+    /// One of our streams of pictures can only go on with a keyframe.
+    pub fn keyframe_needed(&self, ssrc: u32) {
+        let event = match ssrc == self.ssrcs.video {
+            true => Some(NetEvent::KeyframeWanted),
+            false => self.streams.keyframe_wanted(ssrc),
+        };
+        event.into_iter().for_each(|event| self.tell(event));
     }
 
     /// What the other side says about our streams.

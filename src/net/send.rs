@@ -6,7 +6,6 @@
 //! is left out whole, and so is everything up to the next keyframe; before it comes to that, pictures that no other
 //! is predicted from are left out alone. Dropped later, it would be a gap that the other side asks for again.
 
-use super::NetEvent;
 use super::monitor::Monitor;
 use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::rate::Admission;
@@ -92,12 +91,13 @@ pub(super) async fn audio(
     }
 }
 
+/// `ssrc`: of our picture, or of a smaller layer of it.
 pub(super) async fn video(
     mut frames: Receiver<EncodedFrame>,
     track: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
     monitor: Arc<Monitor>,
 ) {
-    let ssrc = monitor.ssrcs.video;
     let mut stream = Stream { track, ssrc, sequence: ssrc as u16 };
     let mut gate = Gate::default();
     let (mut h264, mut vp8) = (H264Payloader::default(), Vp8Payloader::default());
@@ -118,7 +118,7 @@ pub(super) async fn video(
             Verdict::Send => {}
             Verdict::Drop => continue,
             Verdict::DropAndAsk => {
-                monitor.tell(NetEvent::KeyframeWanted);
+                monitor.keyframe_needed(ssrc);
                 continue;
             }
         }

@@ -22,10 +22,10 @@ mod codecs;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One side, with what it heard and received.
-struct End {
-    peer: Peer,
-    events: mpsc::Receiver<NetEvent>,
-    outlet: Outlet,
+pub(super) struct End {
+    pub peer: Peer,
+    pub events: mpsc::Receiver<NetEvent>,
+    pub outlet: Outlet,
     video: Receiver<RtpPacket>,
     audio: Receiver<RtpPacket>,
 }
@@ -51,7 +51,7 @@ impl End {
         tokio::time::timeout(PATIENCE, found).await.expect("the event comes")
     }
 
-    async fn link(&mut self, link: Link) {
+    pub async fn link(&mut self, link: Link) {
         self.event(|event| (event == NetEvent::Link(link)).then_some(())).await;
     }
 
@@ -60,7 +60,7 @@ impl End {
         self.event(text).await
     }
 
-    async fn stats(&self) -> PeerStats {
+    pub async fn stats(&self) -> PeerStats {
         let mut stats = PeerStats::default();
         self.peer.stats(&mut stats).await;
         stats
@@ -80,7 +80,7 @@ async fn connected() -> (End, End) {
 }
 
 /// Two ends that have exchanged their descriptions, changed on the way by `alter`.
-async fn exchanged(alter: impl Fn(Description) -> Description) -> (End, End) {
+pub(super) async fn exchanged(alter: impl Fn(Description) -> Description) -> (End, End) {
     let ((told_a, events_a), (told_b, events_b)) = (mpsc::channel(1024), mpsc::channel(1024));
     let (a, invite) = Peer::offer(loopback(), told_a).await.unwrap();
     let (b, reply) = Peer::answer(loopback(), &alter(invite), told_b).await.unwrap();
@@ -231,7 +231,7 @@ impl AccessUnit {
     }
 }
 
-fn sound(number: u64) -> EncodedAudio {
+pub(super) fn sound(number: u64) -> EncodedAudio {
     let data = Bytes::from(number.to_be_bytes().to_vec());
     EncodedAudio { data, captured_at: Instant::now(), position: number * 960, level: 0.5 }
 }
@@ -512,16 +512,16 @@ async fn a_damaged_description_is_an_error_and_never_a_panic() {
 }
 
 /// Stands between two peers and loses packets of pictures and sound.
-struct Lossy {
+pub(super) struct Lossy {
     losing: Arc<AtomicBool>,
-    lost: Arc<AtomicU64>,
+    pub lost: Arc<AtomicU64>,
     /// In place of A's and of B's.
     ports: [u16; 2],
     ends: [tokio::sync::watch::Sender<Option<SocketAddr>>; 2],
 }
 
 impl Lossy {
-    async fn new(percent: u64) -> Self {
+    pub async fn new(percent: u64) -> Self {
         let (losing, lost) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
         let bind = || UdpSocket::bind("127.0.0.1:0");
         let sockets = [Arc::new(bind().await.unwrap()), Arc::new(bind().await.unwrap())];
@@ -557,7 +557,7 @@ impl Lossy {
     }
 
     /// The description with our port in place of the peer's.
-    fn between(&self, description: Description) -> Description {
+    pub fn between(&self, description: Description) -> Description {
         let side = usize::from(description.kind == Kind::Reply);
         let sdp = &description.sdp.0;
         let fields: Vec<&str> =

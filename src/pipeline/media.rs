@@ -25,7 +25,7 @@ use crate::device::{
     self, AudioSink, AudioSource, CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest,
     SpeakerChoice, VideoSource,
 };
-use crate::frame::RtpPacket;
+use crate::frame::{EncodedFrame, RtpPacket};
 use crate::mix::Member;
 use crate::ports::{AgreedVideo, Inlet, Outlet, PeerId, SenderReport};
 use crate::settings::NoiseSuppression;
@@ -343,6 +343,17 @@ impl PeerMedia {
         self.outgoing(|out| out.set_view(self.id, drawn));
     }
 
+    /// The peer takes a smaller layer of our picture too, in this outlet; it is made while it is wanted.
+    pub fn add_layer(&self, layer: u8, outlet: tokio::sync::mpsc::Sender<EncodedFrame>) {
+        self.shared.video.layers.add(self.id, layer, outlet);
+    }
+    pub fn want_layer(&self, layer: u8, wanted: bool) {
+        self.shared.video.layers.want(self.id, layer, wanted);
+    }
+    pub fn request_layer_keyframe(&self, layer: u8) {
+        self.shared.video.layers.request_keyframe(self.id, layer);
+    }
+
     /// Whether we draw the peer's picture. It stops sending while we do not, which is no freeze.
     pub fn set_shown(&self, shown: bool) {
         self.video.set_shown(shown);
@@ -373,6 +384,7 @@ impl PeerMedia {
 
 impl Drop for PeerMedia {
     fn drop(&mut self) {
+        self.shared.video.layers.remove(self.id);
         if self.waiting().is_none() {
             if self.sends {
                 self.shared.mixing.leave(self.id, &self.shared.direct());

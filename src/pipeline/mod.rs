@@ -22,6 +22,7 @@ mod receive_video;
 mod send_audio;
 mod send_codecs;
 mod send_video;
+pub mod simulcast;
 pub mod slot;
 mod stand_in;
 mod sync;

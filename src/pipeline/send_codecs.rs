@@ -6,6 +6,7 @@
 
 use super::camera::CameraLink;
 use super::send_video::{Sending, VideoOut};
+use super::simulcast::{Layers, LayersOut};
 use crate::frame::EncodedFrame;
 use crate::ports::PeerId;
 use crate::units::{Bitrate, VideoCodec};
@@ -20,11 +21,14 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(super) struct VideoOuts {
     h264: VideoOut,
     vp8: VideoOut,
+    /// Smaller pictures beside those, for hosts that forward.
+    pub layers: LayersOut,
 }
 
 impl VideoOuts {
     pub fn new(max: Option<Bitrate>) -> Self {
-        Self { h264: VideoOut::new(max), vp8: VideoOut::new(max).of(VideoCodec::Vp8) }
+        let vp8 = VideoOut::new(max).of(VideoCodec::Vp8);
+        Self { h264: VideoOut::new(max), vp8, layers: LayersOut::default() }
     }
 
     fn all(&self) -> [&VideoOut; 2] {
@@ -70,6 +74,7 @@ impl VideoOuts {
 /// Runs until the encoder's slot is closed.
 pub(super) fn run(camera: &CameraLink, outs: &VideoOuts) {
     let mut sendings: [Sending; 2] = Default::default();
+    let mut layers = Layers::default();
     while !camera.encoder.is_closed() {
         let Some(frame) = camera.encoder.take(IDLE) else { continue };
         if camera.starts.swap(false, Ordering::Relaxed) {
@@ -84,6 +89,7 @@ pub(super) fn run(camera: &CameraLink, outs: &VideoOuts) {
                 *sending = Sending::default();
             }
         }
+        layers.encode(&frame, &outs.layers);
     }
 }
 

@@ -397,7 +397,7 @@ impl Sending {
 }
 
 /// Whether to send the picture taken at `at`, where `fps` of `camera` pictures a second are sent, evenly.
-fn is_due(next: &mut Option<Instant>, at: Instant, fps: f64, camera: f64) -> bool {
+pub(super) fn is_due(next: &mut Option<Instant>, at: Instant, fps: f64, camera: f64) -> bool {
     if fps >= camera {
         *next = None;
         return true;

@@ -7,6 +7,7 @@
 //! is trusted, and what cannot be read says nothing.
 
 use super::h264::{self, IDR, SLICE};
+use crate::units::Resolution;
 
 /// No sequence parameter set before `log2_max_frame_num` is as long; the limit bounds the work.
 const MAX_HEADER: usize = 64;
@@ -88,13 +89,17 @@ impl FrameNumbers {
 
 /// Reads a sequence parameter set up to `log2_max_frame_num_minus4`. `nal`: with its header byte.
 fn layout(nal: &[u8]) -> Option<Layout> {
-    let mut bits = Bits::new(nal.get(1..)?);
+    Some(head(&mut Bits::new(nal.get(1..)?))?.0)
+}
+
+/// The layout, and `chroma_format_idc`.
+fn head(bits: &mut Bits<'_>) -> Option<(Layout, u32)> {
     let profile = bits.take(8)?;
     bits.take(16)?;
     let set_id = bits.exp_golomb().filter(|id| *id < 32)?;
-    let mut separate_planes = false;
+    let (mut chroma, mut separate_planes) = (1, false);
     if HIGH_PROFILES.contains(&profile) {
-        let chroma = bits.exp_golomb()?;
+        chroma = bits.exp_golomb()?;
         separate_planes = chroma == 3 && bits.take(1)? == 1;
         bits.exp_golomb()?;
         bits.exp_golomb()?;
@@ -105,7 +110,49 @@ fn layout(nal: &[u8]) -> Option<Layout> {
         }
     }
     let bits = bits.exp_golomb().filter(|more| *more <= 12)? + 4;
-    Some(Layout { set_id, bits, separate_planes })
+    Some((Layout { set_id, bits, separate_planes }, chroma))
+}
+
+/// How large the pictures of a sequence parameter set are (H.264, 7.3.2.1.1); `None` for what no call sends: more than
+/// 4:2:0, or sides beyond [`Resolution::MAX_SIDE`].
+pub(super) fn picture_size(nal: &[u8]) -> Option<Resolution> {
+    let bits = &mut Bits::new(nal.get(1..)?);
+    let (_, chroma) = head(bits)?;
+    match bits.exp_golomb()? {
+        0 => {
+            bits.exp_golomb()?;
+        }
+        1 => {
+            bits.take(1)?;
+            bits.exp_golomb()?;
+            bits.exp_golomb()?;
+            for _ in 0..bits.exp_golomb().filter(|cycle| *cycle < 256)? {
+                bits.exp_golomb()?;
+            }
+        }
+        _ => {}
+    }
+    let _reference_frames = bits.exp_golomb()?;
+    bits.take(1)?;
+    let side = |bits: &mut Bits<'_>| bits.exp_golomb()?.checked_add(1)?.checked_mul(16);
+    let (width, height) = (side(bits)?, side(bits)?);
+    let frames_only = bits.take(1)?;
+    if frames_only == 0 {
+        bits.take(1)?;
+    }
+    bits.take(1)?;
+    let height = height.checked_mul(2 - frames_only)?;
+    let mut crop = [0; 4];
+    if bits.take(1)? == 1 {
+        for side in &mut crop {
+            *side = bits.exp_golomb()?.checked_mul(2)?;
+        }
+    }
+    let [left, right, top, bottom] = crop;
+    let rows = top.checked_add(bottom)?.checked_mul(2 - frames_only)?;
+    let columns = left.checked_add(right)?;
+    let size = Resolution::new(width.checked_sub(columns)?, height.checked_sub(rows)?);
+    (chroma == 1 && size.is_valid()).then_some(size)
 }
 
 /// The bits of a NAL unit, without the bytes that keep start codes out of it (H.264, 7.4.1).
@@ -222,6 +269,32 @@ mod tests {
         assert!(!disposable.reference && disposable.number == 9);
         assert_eq!(numbers.start(&slice(0x41, 7, 9, 16)), None, "not the first slice");
         assert_eq!(numbers.start(&[0x5c, 0x01, 0x9a, 1, 2]), None, "the middle of a slice");
+    }
+
+    #[test]
+    fn the_size_of_the_pictures_is_read() {
+        let set = |width: u32, height: u32, crop: u32| {
+            let mut writer = Writer::default();
+            writer
+                .bits(66, 8)
+                .bits(0xc01f, 16)
+                .exp_golomb(0)
+                .exp_golomb(0)
+                .exp_golomb(2)
+                .exp_golomb(1)
+                .bits(0, 1);
+            writer.exp_golomb(width - 1).exp_golomb(height - 1).bits(0b11, 2).bits(u32::from(crop > 0), 1);
+            if crop > 0 {
+                writer.exp_golomb(0).exp_golomb(0).exp_golomb(0).exp_golomb(crop);
+            }
+            writer.bits(0xff, 8).bytes(&[0x67])
+        };
+        assert_eq!(picture_size(&set(40, 23, 4)), Some(Resolution::new(640, 360)));
+        assert_eq!(picture_size(&set(80, 45, 0)), Some(Resolution::HD));
+        assert_eq!(picture_size(&set(1000, 45, 0)), None, "too wide");
+        assert_eq!(picture_size(&set(2, 2, 40)), None, "nothing is left of it");
+        assert_eq!(picture_size(&set(40, 23, 4)[..6]), None);
+        assert_eq!(picture_size(&[]), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod assembler;
 mod format;
 mod frame_number;
 mod freeze;
+mod glance;
 mod h264;
 mod nack;
 mod playout;
@@ -27,6 +28,7 @@ pub mod vp8;
 
 pub use assembler::{AccessUnit, AssemblerCounters, VideoAssembler};
 pub use freeze::FreezeDetector;
+pub use glance::Glance;
 pub use nack::NackTracker;
 pub use playout::PlayoutClock;
 pub use protection::VoiceProtection;

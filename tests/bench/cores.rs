@@ -2,6 +2,7 @@
 //! runs only what contains it. A second of a 2 Mbit/s call has about 250 video and 50 voice packets each way, 20
 //! reports and 100 pulls.
 
+mod allocated;
 mod timer;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use twocan::invite;
 use twocan::mix::{Arrangement, Compositor, Limiter, Member, SoundMixer, Tile, places};
 use twocan::ports::{PeerId, SenderReport};
 use twocan::rate::{Departure, Estimator, Feedback, Pacer, PacketReport, Priority};
+use twocan::relay::{Encoding, History, Item, Relay, Source, View};
 use twocan::rtp::{
     KeyframeThrottle, PlayoutClock, UndecodableVoice, VOICE_BLOCK, VideoAssembler, VoiceDecoder, VoicePlayout,
 };
@@ -201,6 +203,55 @@ fn codes() {
     }
 }
 
+/// A picture of eight packets from one member to all the others: order, keyframes, choice, numbers, and the record for
+/// repairs of each receiver. What one packet costs on its way to one receiver is this by 8 and by the receivers.
+fn relay(receivers: u64) {
+    let (start, mut relay, mut picture) = (Instant::now(), Relay::default(), 0u32);
+    let mut histories: Vec<History<(Bytes, u32)>> = (0..=receivers).map(|_| History::default()).collect();
+    for id in 0..=receivers {
+        assert!(relay.add_member(start, PeerId(id)));
+    }
+    relay.set_encodings(PeerId(0), &[Encoding::default()]);
+    for id in 1..=receivers {
+        relay.set_view(start, PeerId(id), PeerId(0), View::Drawn(Resolution::HD));
+        relay.set_budget(start, PeerId(id), Bitrate::from_kbps(9_000));
+    }
+    let part = |keyframe: bool, n: usize| {
+        let kind = if keyframe { 5 } else { 1 };
+        let header = [0x7c, kind | if n == 0 { 0x80 } else { 0 } | if n == 7 { 0x40 } else { 0 }];
+        Bytes::from([&header[..], &[0xab; PAYLOAD]].concat())
+    };
+    let parts = [false, true].map(|keyframe| (0..8).map(|n| part(keyframe, n)).collect::<Vec<_>>());
+    let sets = Bytes::from_static(&[0x78, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 4, 0x68, 0xce, 0x3c, 0x80]);
+    let (mut forwarded, mut sequence) = (0u64, 0u16);
+    let before = allocated::now();
+    bench(&format!("relay: a picture of 8 packets to {receivers} receivers"), REPEATS, || {
+        let now = start + picture * 33 * MS;
+        relay.handle_timeout(now, &mut |_| ());
+        let keyframe = picture.is_multiple_of(300) || picture == 4;
+        let payloads = keyframe.then_some(&sets).into_iter().chain(&parts[usize::from(keyframe)]);
+        for payload in payloads {
+            let marker = payload.len() > 100 && payload[1] & 0x40 != 0;
+            let packet = packet(sequence, picture.wrapping_mul(3_000), payload, marker, now);
+            sequence = sequence.wrapping_add(1);
+            relay.handle_packet(now, PeerId(0), Source::Video { layer: 0 }, &packet, &mut |forward| {
+                let Item::Packet(packet) = forward.item else { return };
+                forwarded += 1;
+                let sent = (packet.payload.clone(), packet.timestamp);
+                let history = &mut histories[forward.receiver.0 as usize];
+                history.record(now, packet.sequence, packet.payload.len(), sent);
+            });
+        }
+        picture += 1;
+    });
+    if forwarded > 0 {
+        let memory = allocated::now().saturating_sub(before) / receivers as usize;
+        println!(
+            "{forwarded} packets forwarded; each receiver grew by {memory} bytes, payloads once for all"
+        );
+    }
+}
+
 /// What a host does for six guests each 10 ms, and for each picture.
 fn mix() {
     let (mut random, mut mixer) = (Random(4), SoundMixer::new(Some(5)));
@@ -250,6 +301,9 @@ fn mix() {
 }
 
 fn main() {
+    relay(1);
+    relay(8);
+    relay(31);
     mix();
     estimator();
     pacer();

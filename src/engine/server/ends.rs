@@ -223,6 +223,8 @@ impl Ends {
             NetEvent::Link(Link::Connecting)
             | NetEvent::ControlOpen
             | NetEvent::Control(_)
+            | NetEvent::ForwardedReport(..)
+            | NetEvent::LayerKeyframeWanted(_)
             | NetEvent::Knock(_)
             | NetEvent::BrowserKnock(_)
             | NetEvent::TurnedAway(_)

@@ -44,6 +44,8 @@ impl Task {
             NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
+            // Of a room with a host that forwards.
+            NetEvent::ForwardedReport(..) | NetEvent::LayerKeyframeWanted(_) => {}
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(id, guest).await,
             NetEvent::BrowserKnock(guest) => self.let_in_browser(id, *guest),

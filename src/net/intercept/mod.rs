@@ -18,6 +18,7 @@ mod nack;
 mod pacer;
 mod reports;
 mod resend;
+mod resend_forwarded;
 mod rtx;
 mod sink;
 mod tap;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Streams that are followed; more are not asked for.
-const MAX_STREAMS: usize = 8;
+const MAX_STREAMS: usize = crate::net::streams::MAX_STREAMS;
 
 pub(super) struct Nack {
     monitor: Arc<Monitor>,

@@ -3,6 +3,7 @@
 //! Control packets pass by: feedback is of use only while it is fresh.
 
 use super::resend::Resender;
+use super::resend_forwarded::ForwardedResender;
 use super::{OVERHEAD, queues};
 use crate::net::NetEvent;
 use crate::net::monitor::Monitor;
@@ -27,6 +28,7 @@ const SLACK: Duration = Duration::from_millis(5);
 pub(super) struct Pacing {
     monitor: Arc<Monitor>,
     resender: Resender,
+    forwarded: ForwardedResender,
     next_probe: Option<Instant>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
@@ -35,7 +37,8 @@ pub(super) struct Pacing {
 impl Pacing {
     pub fn new(monitor: Arc<Monitor>) -> Self {
         let resender = Resender::new(monitor.ssrcs.video);
-        Self { monitor, resender, next_probe: None, read: VecDeque::new(), write: VecDeque::new() }
+        let forwarded = ForwardedResender::default();
+        Self { monitor, resender, forwarded, next_probe: None, read: VecDeque::new(), write: VecDeque::new() }
     }
 
     fn release(&mut self, now: Instant) {
@@ -54,6 +57,7 @@ impl Pacing {
             };
             if let Packet::Rtp(rtp) = &mut packet.message.packet {
                 self.resender.handle_departure(rtp);
+                self.forwarded.handle_departure(now, rtp);
             }
             // The estimator must not take our waiting for the path's.
             packet.now = now;
@@ -63,6 +67,7 @@ impl Pacing {
         drop(pacer);
         if keyframe_wanted {
             self.monitor.tell(NetEvent::KeyframeWanted);
+            self.monitor.streams.all_keyframes_wanted();
         }
         if padding > 0 {
             self.monitor.padding_sent(padding);
@@ -99,7 +104,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
             let spacing = round_trip.unwrap_or(ASSUMED_ROUND_TRIP) + SLACK;
             for nack in all.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<TransportLayerNack>()) {
                 let loss = self.monitor.estimator().stats().stray_loss;
-                for repeat in self.resender.answer(nack, spacing, loss, now) {
+                let own = self.resender.answer(nack, spacing, loss, now);
+                for repeat in own.into_iter().chain(self.forwarded.answer(nack, spacing, now)) {
                     let size = repeat.marshal_size() + OVERHEAD;
                     self.monitor.pacer().push(now, Priority::Retransmission, size, tagged(repeat, now));
                 }
@@ -116,7 +122,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
             self.write.push_back(packet);
             return Ok(());
         };
-        let video = rtp.header.ssrc == self.monitor.ssrcs.video;
+        let video = rtp.header.ssrc == self.monitor.ssrcs.video || self.forwarded.has(rtp.header.ssrc);
         let priority = if video { Priority::Video } else { Priority::Audio };
         let (now, size) = (packet.now, rtp.marshal_size() + OVERHEAD);
         self.monitor.pacer().push(now, priority, size, packet);
@@ -140,8 +146,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
 impl Interceptor for Pacing {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.resender.bind(info);
+        if info.ssrc != self.monitor.ssrcs.video && !self.resender.is_rtx(info.ssrc) {
+            self.forwarded.bind(info);
+        }
     }
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.forwarded.unbind(info);
+    }
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }

@@ -49,6 +49,11 @@ impl Resender {
         }
     }
 
+    /// Whether these are our own picture's retransmissions.
+    pub fn is_rtx(&self, ssrc: u32) -> bool {
+        self.rtx.is_some_and(|(rtx, _)| rtx == ssrc)
+    }
+
     /// A packet leaves. A retransmission gets its number only now: the pacer may have thrown others away.
     pub fn handle_departure(&mut self, packet: &mut Packet) {
         if packet.header.ssrc == self.ssrc {
@@ -136,7 +141,7 @@ impl Resender {
 }
 
 /// RFC 4588, section 4: the original number in front of the payload. The sequence number comes at departure.
-fn repeat(original: &Packet, (ssrc, payload_type): (u32, u8)) -> Packet {
+pub(super) fn repeat(original: &Packet, (ssrc, payload_type): (u32, u8)) -> Packet {
     let mut payload = Vec::with_capacity(2 + original.payload.len());
     payload.extend_from_slice(&original.header.sequence_number.to_be_bytes());
     payload.extend_from_slice(&original.payload);

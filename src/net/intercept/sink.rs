@@ -5,6 +5,7 @@
 use super::queues;
 use crate::frame::RtpPacket;
 use crate::net::monitor::Monitor;
+use crate::net::streams::MAX_STREAMS;
 use crate::rtp::red::RED;
 use crate::rtp::vp8::VP8;
 use crate::units::MediaKind;
@@ -17,18 +18,19 @@ use std::sync::Arc;
 
 pub(super) struct Sink {
     monitor: Arc<Monitor>,
-    /// What we play: one stream of each kind.
-    streams: Vec<Played>,
+    streams: Vec<Stream>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
-struct Played {
+struct Stream {
     ssrc: u32,
     payload_type: u8,
     /// The same for the media threads.
     told: u8,
     kind: MediaKind,
+    /// One of the two that every connection has; the others are of other members, or smaller layers.
+    own: bool,
 }
 
 impl Sink {
@@ -37,12 +39,12 @@ impl Sink {
     }
 
     /// Whose packet it is, and the payload type for the media threads.
-    fn kind(&self, packet: &rtc::rtp::Packet) -> Option<(MediaKind, u8)> {
+    fn stream(&self, packet: &rtc::rtp::Packet) -> Option<(&Stream, u8)> {
         let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
-        let played = self.streams.iter().find(|played| played.ssrc == ssrc)?;
-        match played.kind {
-            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((played.kind, RED)),
-            _ => (payload_type == played.payload_type).then_some((played.kind, played.told)),
+        let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc)?;
+        match stream.kind {
+            MediaKind::Audio if self.monitor.red() == Some(payload_type) => Some((stream, RED)),
+            _ => (payload_type == stream.payload_type).then_some((stream, stream.told)),
         }
     }
 }
@@ -55,7 +57,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             self.read.push_back(packet);
             return Ok(());
         };
-        let Some((kind, payload_type)) = self.kind(&rtp) else { return Ok(()) };
+        let Some((&Stream { kind, own, .. }, payload_type)) = self.stream(&rtp) else { return Ok(()) };
         let received = RtpPacket {
             payload_type,
             marker: rtp.header.marker,
@@ -65,6 +67,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             payload: rtp.payload,
             arrived_at: packet.now,
         };
+        if !self.monitor.is_admitted() {
+            return Ok(());
+        }
+        if !own {
+            self.monitor.streams.handle_other(received);
+            return Ok(());
+        }
+        // A relay reads H.264 only.
+        if payload_type != VP8 {
+            self.monitor.streams.handle_own(kind, None, &received);
+        }
         self.monitor.with_inlet(|inlet| {
             let queue = match kind {
                 MediaKind::Audio => &inlet.audio,
@@ -96,15 +109,27 @@ impl Interceptor for Sink {
             () if is(MIME_TYPE_VP8) => (MediaKind::Video, VP8),
             () => return,
         };
-        if self.streams.iter().any(|played| played.kind == kind) {
+        // Each new exchange of descriptions binds everything again.
+        if self.streams.iter().any(|stream| stream.ssrc == info.ssrc) {
+            return;
+        }
+        if self.streams.len() >= MAX_STREAMS {
+            tracing::debug!(?kind, "one stream too many is not played");
+            return;
+        }
+        let own = !self.monitor.streams.knows(info.ssrc);
+        if own && self.streams.iter().any(|stream| stream.own && stream.kind == kind) {
             tracing::debug!(?kind, "a second stream of this kind is not played");
             return;
         }
-        self.streams.push(Played { ssrc: info.ssrc, payload_type: info.payload_type, told, kind });
-        self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
+        let &StreamInfo { ssrc, payload_type, .. } = info;
+        self.streams.push(Stream { ssrc, payload_type, told, kind, own });
+        if own {
+            self.monitor.remote_stream_bound(kind, info.ssrc, info.ssrc_rtx, info.clock_rate);
+        }
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.retain(|played| played.ssrc != info.ssrc);
+        self.streams.retain(|stream| stream.ssrc != info.ssrc);
     }
 }

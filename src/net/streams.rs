@@ -1,0 +1,360 @@
+//! Which streams of a connection belong to whom, beside those of the two ends themselves: what the host of a room
+//! forwards of other members, and smaller layers of a picture. The interceptors look here for where a packet goes,
+//! [`Peer`](super::Peer) writes what was negotiated.
+//!
+//! In a description such a stream is marked with a line of its own in its section, `a=twocan-stream:member NAME` or
+//! `a=twocan-stream:layer N`; whoever does not know it (a browser's engine) ignores it.
+
+use super::NetEvent;
+use crate::frame::RtpPacket;
+use crate::ports::{Inlet, PeerId};
+use crate::relay::{MAX_LAYERS, MAX_MEMBERS, Source};
+use crate::units::MediaKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+const MARK: &str = "a=twocan-stream:";
+/// Streams of one connection, in one direction.
+pub(super) const MAX_STREAMS: usize = 2 * MAX_MEMBERS + MAX_LAYERS;
+/// Characters of a member's name in a description.
+const MAX_NAME: usize = 64;
+
+/// Whose stream it is, as the description says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Mark {
+    /// Of another member of the room, by the name the room has for them.
+    Member(String),
+    /// A smaller layer of the sender's own picture.
+    Layer(u8),
+}
+
+impl Mark {
+    fn parse(line: &str) -> Option<Self> {
+        let (kind, value) = line.strip_prefix(MARK)?.trim().split_once(' ')?;
+        match kind {
+            "member" if Self::is_sayable(value) => Some(Self::Member(value.into())),
+            "layer" => {
+                value.parse().ok().filter(|layer| (1..MAX_LAYERS as u8).contains(layer)).map(Self::Layer)
+            }
+            _ => None,
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Member(name) => format!("{MARK}member {name}\r\n"),
+            Self::Layer(layer) => format!("{MARK}layer {layer}\r\n"),
+        }
+    }
+
+    /// Whether a room's name for a member can be said.
+    pub fn is_sayable(name: &str) -> bool {
+        !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(is_plain)
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
+/// One section of a description that sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub kind: MediaKind,
+    pub ssrc: u32,
+    pub mark: Mark,
+}
+
+/// What of a description is marked.
+pub(super) fn marked(sdp: &str) -> Vec<Section> {
+    let mut found = Vec::new();
+    let (mut kind, mut ssrc, mut mark) = (None, None, None);
+    for line in sdp.lines().chain(["m="]) {
+        if let Some(media) = line.strip_prefix("m=") {
+            if let (Some(kind), Some(ssrc), Some(mark)) = (kind, ssrc.take(), mark.take())
+                && found.len() < MAX_STREAMS
+            {
+                found.push(Section { kind, ssrc, mark });
+            }
+            kind = match media.split(' ').next() {
+                Some("audio") => Some(MediaKind::Audio),
+                Some("video") => Some(MediaKind::Video),
+                _ => None,
+            };
+            (ssrc, mark) = (None, None);
+        } else if let Some(rest) = line.strip_prefix("a=ssrc:") {
+            // The first one is the stream itself, the next one its retransmissions.
+            ssrc = ssrc.or_else(|| rest.split(' ').next()?.parse().ok());
+        } else {
+            mark = Mark::parse(line).or(mark);
+        }
+    }
+    found
+}
+
+/// The description with a mark in the section of each of these streams, and without what the other side knows by now.
+pub(super) fn mark(sdp: &str, marks: &[(u32, Mark)]) -> String {
+    let mut text = String::with_capacity(sdp.len());
+    for line in sdp.lines() {
+        if line.starts_with("a=candidate:") || line == "a=end-of-candidates" {
+            continue;
+        }
+        text.push_str(line);
+        text.push_str("\r\n");
+        let ssrc = line.strip_prefix("a=ssrc:").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        if let Some((_, mark)) = marks.iter().find(|(of, _)| Some(*of) == ssrc) {
+            let said = mark.line();
+            // A stream may have more lines than one.
+            if !text.rsplit("m=").next().is_some_and(|section| section.contains(&said)) {
+                text.push_str(&said);
+            }
+        }
+    }
+    text
+}
+
+/// What a relay gets of one connection.
+#[derive(Clone, Debug)]
+pub enum Relayed {
+    Packet {
+        from: PeerId,
+        source: Source,
+        packet: RtpPacket,
+    },
+    Report {
+        from: PeerId,
+        source: Source,
+        ntp: u64,
+        rtp: u32,
+    },
+    /// `receiver` needs a keyframe of what it gets of `sender`.
+    KeyframeWanted {
+        receiver: PeerId,
+        sender: PeerId,
+    },
+}
+
+/// Where the packets of a connection go for forwarding. Bounded; a packet that finds no room is lost.
+#[derive(Clone)]
+pub struct RelayInlet {
+    /// Who is at the other end of the connection.
+    pub from: PeerId,
+    pub queue: mpsc::Sender<Relayed>,
+}
+
+impl RelayInlet {
+    fn put(&self, relayed: Relayed) {
+        if self.queue.try_send(relayed).is_err() {
+            tracing::trace!("the relay is behind: something was lost");
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Streams(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    incoming: Vec<Section>,
+    outgoing: Vec<Outgoing>,
+    /// SSRCs of the smaller layers of our picture.
+    layers: Vec<(u8, u32)>,
+    inlets: Vec<(String, Inlet)>,
+    relay: Option<RelayInlet>,
+}
+
+struct Outgoing {
+    ssrc: u32,
+    kind: MediaKind,
+    of: PeerId,
+}
+
+impl Streams {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the other side's description says.
+    pub fn set_incoming(&self, sections: Vec<Section>) {
+        self.lock().incoming = sections;
+    }
+
+    /// What stands in for whom, of what we send.
+    pub fn set_outgoing(&self, streams: impl Iterator<Item = (u32, MediaKind, PeerId)>) {
+        let outgoing = streams.take(MAX_STREAMS).map(|(ssrc, kind, of)| Outgoing { ssrc, kind, of });
+        self.lock().outgoing = outgoing.collect();
+    }
+
+    pub fn add_layer(&self, layer: u8, ssrc: u32) {
+        self.lock().layers.push((layer, ssrc));
+    }
+
+    pub fn set_relay(&self, relay: Option<RelayInlet>) {
+        self.lock().relay = relay;
+    }
+
+    /// Where packets of this member go; `None`: nowhere any more.
+    pub fn set_inlet(&self, name: &str, inlet: Option<Inlet>) {
+        let mut inner = self.lock();
+        inner.inlets.retain(|(known, _)| known != name);
+        if inner.inlets.len() < MAX_MEMBERS {
+            inner.inlets.extend(inlet.map(|inlet| (name.to_owned(), inlet)));
+        }
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let inner = self.lock();
+        let mut names: Vec<String> = inner
+            .incoming
+            .iter()
+            .filter_map(
+                |section| if let Mark::Member(name) = &section.mark { Some(name.clone()) } else { None },
+            )
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The SSRC of a member's picture.
+    pub fn video_of(&self, name: &str) -> Option<u32> {
+        let is = |section: &&Section| {
+            section.kind == MediaKind::Video && section.mark == Mark::Member(name.to_owned())
+        };
+        self.lock().incoming.iter().find(is).map(|section| section.ssrc)
+    }
+
+    /// The SSRC of the sender's picture in this layer, 0 being the main one.
+    pub fn layer(&self, layer: u8, main: Option<u32>) -> Option<u32> {
+        if layer == 0 {
+            return main;
+        }
+        let inner = self.lock();
+        inner.incoming.iter().find(|section| section.mark == Mark::Layer(layer)).map(|section| section.ssrc)
+    }
+
+    /// Whether the other side's description marks this stream as none of its own two.
+    pub fn knows(&self, ssrc: u32) -> bool {
+        self.lock().incoming.iter().any(|section| section.ssrc == ssrc)
+    }
+
+    /// A packet of one of the two streams that every connection has.
+    pub fn handle_own(&self, kind: MediaKind, level: Option<u8>, packet: &RtpPacket) {
+        if let Some(relay) = &self.lock().relay {
+            let source = match kind {
+                MediaKind::Audio => Source::Audio { level },
+                MediaKind::Video => Source::Video { layer: 0 },
+            };
+            relay.put(Relayed::Packet { from: relay.from, source, packet: packet.clone() });
+        }
+    }
+
+    /// A packet of another stream.
+    pub fn handle_other(&self, packet: RtpPacket) {
+        let inner = self.lock();
+        let Some(section) = inner.incoming.iter().find(|section| section.ssrc == packet.ssrc) else { return };
+        match &section.mark {
+            Mark::Layer(layer) => {
+                if let Some(relay) = &inner.relay {
+                    let source = Source::Video { layer: *layer };
+                    relay.put(Relayed::Packet { from: relay.from, source, packet });
+                }
+            }
+            Mark::Member(name) => {
+                let Some((_, inlet)) = inner.inlets.iter().find(|(known, _)| known == name) else { return };
+                let queue = match section.kind {
+                    MediaKind::Audio => &inlet.audio,
+                    MediaKind::Video => &inlet.video,
+                };
+                if queue.try_send(packet).is_err() {
+                    tracing::trace!("a forwarded packet found no room");
+                }
+            }
+        }
+    }
+
+    /// A sender report; `own`: it is about one of the two streams that every connection has. Gives an event, if
+    /// somebody else is to know.
+    pub fn handle_report(
+        &self,
+        own: Option<MediaKind>,
+        ssrc: u32,
+        report: crate::ports::SenderReport,
+    ) -> Option<NetEvent> {
+        let inner = self.lock();
+        let (ntp, rtp) = (report.ntp, report.rtp);
+        let relay = |source| {
+            if let Some(relay) = &inner.relay {
+                relay.put(Relayed::Report { from: relay.from, source, ntp, rtp });
+            }
+        };
+        match own {
+            Some(MediaKind::Audio) => relay(Source::Audio { level: None }),
+            Some(MediaKind::Video) => relay(Source::Video { layer: 0 }),
+            None => {
+                let section = inner.incoming.iter().find(|section| section.ssrc == ssrc)?;
+                match &section.mark {
+                    Mark::Layer(layer) => relay(Source::Video { layer: *layer }),
+                    Mark::Member(name) => {
+                        let report = crate::ports::SenderReport { kind: section.kind, ..report };
+                        return Some(NetEvent::ForwardedReport(name.clone(), report));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The other side cannot decode one of these streams that we send. The sender of one that we forward is asked by
+    /// the relay; one of our own is an event.
+    pub fn keyframe_wanted(&self, ssrc: u32) -> Option<NetEvent> {
+        let inner = self.lock();
+        let is = |stream: &&Outgoing| stream.ssrc == ssrc && stream.kind == MediaKind::Video;
+        if let Some((stream, relay)) = inner.outgoing.iter().find(is).zip(inner.relay.as_ref()) {
+            relay.put(Relayed::KeyframeWanted { receiver: relay.from, sender: stream.of });
+        }
+        let (layer, _) = inner.layers.iter().find(|(_, known)| *known == ssrc)?;
+        Some(NetEvent::LayerKeyframeWanted(*layer))
+    }
+
+    /// Forwarded pictures had to be thrown away here.
+    pub fn all_keyframes_wanted(&self) {
+        let ssrcs: Vec<u32> = self.lock().outgoing.iter().map(|stream| stream.ssrc).collect();
+        ssrcs.into_iter().for_each(|ssrc| drop(self.keyframe_wanted(ssrc)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_survive_a_description_and_strangers_lines_are_ignored() {
+        let section = |kind: &str, mid: u8, ssrc: u32| {
+            format!(
+                "m={kind} 9 X 1\r\na=mid:{mid}\r\na=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\na=msid:x y\r\n\
+                 a=ssrc-group:FID {ssrc} {}\r\na=ssrc:{ssrc} cname:x\r\na=ssrc:{ssrc} msid:x y\r\na=ssrc:{} cname:x\r\n",
+                ssrc + 1,
+                ssrc + 1
+            )
+        };
+        let sdp =
+            ["v=0\r\n".to_owned(), section("audio", 0, 10), section("video", 1, 20), section("video", 2, 30)];
+        let marks = [(10, Mark::Member("bo-2".into())), (30, Mark::Layer(1))];
+        let text = mark(&sdp.concat(), &marks);
+        assert!(!text.contains("candidate") && text.matches(MARK).count() == 2, "{text}");
+        let expected = [
+            Section { kind: MediaKind::Audio, ssrc: 10, mark: Mark::Member("bo-2".into()) },
+            Section { kind: MediaKind::Video, ssrc: 30, mark: Mark::Layer(1) },
+        ];
+        assert_eq!(marked(&text), expected);
+        for line in ["member", "member a b", "member <x>", "layer 0", "layer 9", "layer x", "hat 1", ""] {
+            assert_eq!(Mark::parse(&format!("{MARK}{line}")), None, "{line}");
+        }
+        let long = "x".repeat(MAX_NAME + 1);
+        assert!(!Mark::is_sayable(&long) && !Mark::is_sayable("a\r\nm=") && Mark::is_sayable("7"));
+        let many: String =
+            (0..500).map(|n| section("audio", 0, n * 2) + "a=twocan-stream:member a\r\n").collect();
+        assert_eq!(marked(&many).len(), MAX_STREAMS);
+    }
+}
