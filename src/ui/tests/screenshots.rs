@@ -77,6 +77,7 @@ const SCENES: &[(&str, Scene)] = &[
 /// The README's pictures: scene, theme, size.
 const README: &[(&str, Theme, (f32, f32))] = &[
     ("call", Theme::Dark, (1180.0, 720.0)),
+    ("group-7", Theme::Dark, (1180.0, 720.0)),
     ("lobby", Theme::Dark, (1180.0, 720.0)),
     ("lobby", Theme::Light, (1180.0, 720.0)),
     ("invite", Theme::Dark, (1180.0, 720.0)),
