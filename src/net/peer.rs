@@ -22,6 +22,7 @@ use crate::frame::{EncodedAudio, EncodedFrame};
 use crate::invite::{self, Admits, Description, Kind};
 use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
+use crate::room::message::Message;
 use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use server::Shape;
@@ -43,6 +44,10 @@ const OFFER_CHECKS: Duration = Duration::from_millis(50);
 /// The answering side starts long before the other person pastes; its checks open the way through a NAT, and it
 /// answers the other side's at once anyway. A guest of ours becomes slower as time passes (see `backoff`).
 const ANSWER_CHECKS: Duration = Duration::from_millis(200);
+/// Servers that have not answered by then do not.
+const ALL_WAYS: Duration = Duration::from_secs(10);
+/// Ways that are told when the call is up.
+const MAX_REST: usize = 8;
 /// Candidates pasted before the description they belong to.
 const MAX_EARLY_CANDIDATES: usize = 64;
 /// Closing takes no longer than this, even if the other side is gone.
@@ -122,7 +127,11 @@ impl Peer {
         peer.prepare(codec).await?;
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
+        let all_ways = gathered.clone();
         let mut sdp = peer.gather(answer, gathered, &config, &keys).await?;
+        if keys.are_of_an_invite() {
+            peer.tell_the_rest(&sdp, all_ways, &config);
+        }
         if codec.is_none() {
             sdp = pictures::refuse(&sdp);
         }
@@ -435,6 +444,28 @@ impl Peer {
             }),
             false => Err(NetError::NoNetwork),
         }
+    }
+
+    /// A guest may be let in before all its ways are known. It tells the others when they are: with them a call can
+    /// leave a relay.
+    fn tell_the_rest(&self, told: &str, mut gathered: cell::Receiver<bool>, config: &NetConfig) {
+        let ways = |sdp: String| invite::candidates(&Description { kind: Kind::Reply, sdp: Redacted(sdp) });
+        let told = ways(told.into());
+        let (connection, runtime, control) =
+            (self.connection.clone(), self.runtime.clone(), self.control.clone());
+        let shown = Shown { relay_only: config.relay_only, hide_local: config.hide_addresses, mapped: None };
+        tokio::spawn(async move {
+            let all = async { gathered.wait_for(|done| *done).await.is_ok() };
+            if tokio::time::timeout(ALL_WAYS, all).await != Ok(true) {
+                return;
+            }
+            let Some(description) = connection.local_description().await else { return };
+            let sdp = sdp::finish(&sdp::rename(&description.sdp, &runtime.names()), shown, None);
+            let rest = ways(sdp).into_iter().filter(|way| !told.contains(way)).take(MAX_REST);
+            for candidate in rest {
+                let _ = control.try_send(Message::Candidate { candidate }.to_json());
+            }
+        });
     }
 
     /// Both descriptions are there: which payload types are ours, and the candidates that came early.
