@@ -14,7 +14,7 @@
 mod raw;
 
 use super::convert::copy_plane;
-use super::{CodecError, VideoDecoder, VideoEncoder};
+use super::{CodecError, VideoDecoder, VideoEncoder, usable};
 use crate::frame::{EncodedFrame, FramePool, I420, RawFrame};
 use crate::units::{Bitrate, Resolution, VideoCodec};
 use bytes::Bytes;
@@ -27,9 +27,6 @@ use std::time::Instant;
 const PEAK: f64 = 1.5;
 /// Temporal layers: every other picture refers to the one before the last and is itself referred to by none.
 const LAYERS: u32 = 2;
-/// What the rate control can work with.
-const MIN_RATE: Bitrate = Bitrate::from_kbps(30);
-const MAX_RATE: Bitrate = Bitrate::from_kbps(20_000);
 /// OpenH264 codes nothing smaller than one macroblock, nothing larger than this.
 const MIN_SIDE: u32 = 16;
 const MAX_SIDES: (u32, u32) = (3840, 2160);
@@ -140,10 +137,6 @@ impl Running {
         }
         Ok(())
     }
-}
-
-fn usable(target: Bitrate) -> Bitrate {
-    target.clamp(MIN_RATE, MAX_RATE)
 }
 
 fn fatal(error: openh264::Error) -> CodecError {

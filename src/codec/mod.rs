@@ -92,5 +92,10 @@ pub fn video_decoder(codec: VideoCodec) -> Result<Box<dyn VideoDecoder>, CodecEr
     }
 }
 
+/// What the rate controls of the video codecs can work with.
+fn usable(target: Bitrate) -> Bitrate {
+    target.clamp(Bitrate::from_kbps(30), Bitrate::from_kbps(20_000))
+}
+
 #[cfg(test)]
 mod test_pictures;

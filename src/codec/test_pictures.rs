@@ -1,5 +1,6 @@
 //! The pictures that the tests of the video codecs encode.
 
+use super::VideoEncoder;
 use crate::frame::{I420, RawFrame};
 use crate::units::Resolution;
 use std::time::{Duration, Instant};
@@ -53,4 +54,17 @@ impl Camera {
         let captured_at = self.start + Duration::from_secs(1) * self.number / FPS;
         RawFrame { image: scene(self.number, self.resolution), captured_at }
     }
+}
+
+/// Encodes `count` pictures and gives their rate.
+pub fn rate(encoder: &mut dyn VideoEncoder, camera: &mut Camera, count: u32) -> u64 {
+    let mut bits = 0;
+    for _ in 0..count {
+        let encoded = encoder.encode(&camera.next(), false).unwrap();
+        bits += encoded.map_or(0, |frame| {
+            assert!(!frame.keyframe, "no keyframe unless asked for");
+            8 * frame.data.len() as u64
+        });
+    }
+    bits * u64::from(FPS) / u64::from(count)
 }

@@ -4,14 +4,17 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod network;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+use certificates::certificates;
 use network::is_inside;
 use serde_json::Value;
-use server::{GUARDED, Janus, MISSING, OPEN, PIN, VP8, certificates};
+use server::{GUARDED, Janus, MISSING, OPEN, PIN, VP8};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

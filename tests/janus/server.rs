@@ -1,6 +1,7 @@
 //! A Janus of the test's own (Debian's package). Its WebSockets are on the loopback interface only; for media Janus
 //! passes that interface by, whatever its settings say, and takes the others.
 
+use crate::certificates::certificates;
 use crate::support::{Running, Scratch, find_program, wait_for};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -120,17 +121,4 @@ fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// Of an authority, and of a server that it vouches for, with its key.
-pub fn certificates() -> (String, String, String) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let cert = server.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    (ca_cert.pem(), cert.pem(), key.serialize_pem())
 }

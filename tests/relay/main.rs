@@ -3,9 +3,12 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../support/mod.rs"]
 mod support;
 
+use certificates::certificates;
 use serde_json::Value;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -58,19 +61,6 @@ impl Server {
         });
         Some(Self { _running: running, port, tls_port, authority })
     }
-}
-
-/// Of an authority, and of a server that it vouches for, with its key.
-fn certificates() -> (String, String, String) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let cert = server.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    (ca_cert.pem(), cert.pem(), key.serialize_pem())
 }
 
 fn free_port() -> u16 {

@@ -9,16 +9,13 @@
 mod raw;
 
 use super::convert::copy_plane;
-use super::{CodecError, VideoDecoder, VideoEncoder};
+use super::{CodecError, VideoDecoder, VideoEncoder, usable};
 use crate::frame::{EncodedFrame, FramePool, I420, RawFrame};
 use crate::units::{Bitrate, Resolution, VideoCodec};
 use bytes::Bytes;
 use raw::{RawDecoder, RawEncoder, Setup, TICKS};
 use std::time::Instant;
 
-/// What the rate control can work with.
-const MIN_RATE: Bitrate = Bitrate::from_kbps(30);
-const MAX_RATE: Bitrate = Bitrate::from_kbps(20_000);
 /// As with H.264, so that a picture does not depend on who looks at it.
 const MIN_SIDE: u32 = 16;
 const MAX_SIDES: (u32, u32) = (3840, 2160);
@@ -88,10 +85,6 @@ impl VideoEncoder for Vp8Encoder {
     fn set_fps(&mut self, fps: u32) {
         self.fps = fps.clamp(1, 60);
     }
-}
-
-fn usable(target: Bitrate) -> Bitrate {
-    target.clamp(MIN_RATE, MAX_RATE)
 }
 
 fn is_usable(resolution: Resolution) -> bool {

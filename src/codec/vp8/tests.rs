@@ -1,18 +1,5 @@
 use super::*;
-use crate::codec::test_pictures::{Camera, FPS, SIZE, psnr};
-
-/// Encodes `count` pictures and gives their rate.
-fn rate(encoder: &mut Vp8Encoder, camera: &mut Camera, count: u32) -> u64 {
-    let mut bits = 0;
-    for _ in 0..count {
-        let encoded = encoder.encode(&camera.next(), false).unwrap();
-        bits += encoded.map_or(0, |frame| {
-            assert!(!frame.keyframe, "no keyframe unless asked for");
-            8 * frame.data.len() as u64
-        });
-    }
-    bits * u64::from(FPS) / u64::from(count)
-}
+use crate::codec::test_pictures::{Camera, FPS, SIZE, psnr, rate};
 
 #[test]
 fn pictures_survive_the_codec() {
