@@ -1,7 +1,8 @@
 //! Rooms on a timeline, second by second.
 
-use super::*;
-use std::collections::BTreeMap;
+use super::{Choice, Chooser, GuestChoice, Means, Ruling, Wishes};
+use crate::room::roster::MemberId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 const STAY: u64 = 10;
@@ -11,7 +12,7 @@ fn id(number: u8) -> MemberId {
 }
 
 fn means(uplink: u32, load: u8) -> Means {
-    Means { uplink, load, wants_mix: false, forwards: true }
+    Means { uplink, load, forwards: true, ..Means::default() }
 }
 
 /// A room, its host's chooser, and every ruling that was another than the one before.
