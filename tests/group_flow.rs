@@ -9,6 +9,7 @@ use twocan::net::NetConfig;
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason};
+use twocan::room::topology::Choice;
 use twocan::settings::{Guests, Settings};
 use twocan::stats::PeerStats;
 use twocan::units::{Redacted, Resolution};
@@ -23,6 +24,8 @@ struct Person {
     state: CallState,
     people: BTreeMap<PeerId, RemotePeer>,
     stats: BTreeMap<PeerId, PeerStats>,
+    /// Those a second earlier.
+    before: BTreeMap<PeerId, PeerStats>,
     code: Option<String>,
     invite: Option<String>,
     room: RoomState,
@@ -58,6 +61,7 @@ impl Person {
             state: CallState::Idle,
             people: BTreeMap::new(),
             stats: BTreeMap::new(),
+            before: BTreeMap::new(),
             code: None,
             invite: None,
             room: RoomState::default(),
@@ -76,7 +80,8 @@ impl Person {
             }
             Event::Stats(stats, people) => {
                 assert_eq!(stats.peers.len(), people.len());
-                self.stats = people.into_iter().map(|(id, _)| id).zip(stats.peers).collect();
+                let now = people.into_iter().map(|(id, _)| id).zip(stats.peers).collect();
+                self.before = std::mem::replace(&mut self.stats, now);
             }
             Event::Code(code) => self.code = Some(code.text.0),
             Event::Invite(code) => self.invite = code.map(|code| code.text.0),
@@ -243,4 +248,71 @@ fn anybody_may_add_somebody_and_each_guest_is_asked_about() {
     assert!(matches!(ann.state, CallState::InCall { .. }) && bo.sees().len() == 2);
     ann.engine.send(Command::Admit(ann.id("Cy"), true));
     wait(&mut [&mut ann, &mut bo, &mut other, &mut cy], "four", |person| person.sees().len() == 3);
+}
+
+/// Somebody's picture goes on, though nothing of it comes over the connection to them.
+fn comes_by_another(person: &Person, name: &str) -> bool {
+    let id = person.id(name);
+    let (Some(now), Some(before)) = (person.stats.get(&id), person.before.get(&id)) else { return false };
+    now.inbound.video.frames_decoded > before.inbound.video.frames_decoded
+        && now.inbound.video.packets_received == before.inbound.video.packets_received
+        && now.inbound.audio.packets_received == before.inbound.audio.packets_received
+}
+
+fn comes_directly(person: &Person, name: &str) -> bool {
+    let id = person.id(name);
+    let (Some(now), Some(before)) = (person.stats.get(&id), person.before.get(&id)) else { return false };
+    now.inbound.video.frames_decoded > before.inbound.video.frames_decoded
+        && now.inbound.video.packets_received > before.inbound.video.packets_received
+}
+
+#[test]
+fn a_hub_passes_on_what_the_others_send_and_its_loss_is_survived() {
+    let (mut ann, mut bo, mut cy, _) = three();
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    ann.engine.send(Command::Topology(Choice::Forward));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "by the hub", |person| match person.name {
+        "Bo" => comes_by_another(person, "Cy") && comes_directly(person, "Ann"),
+        "Cy" => comes_by_another(person, "Bo") && comes_directly(person, "Ann"),
+        _ => comes_directly(person, "Bo") && comes_directly(person, "Cy"),
+    });
+    ann.engine.send(Command::Topology(Choice::Mesh));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh again", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy"),
+        "Cy" => comes_directly(person, "Bo"),
+        _ => true,
+    });
+    ann.engine.send(Command::Topology(Choice::Forward));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "by the hub again", |person| match person.name {
+        "Bo" => comes_by_another(person, "Cy"),
+        "Cy" => comes_by_another(person, "Bo"),
+        _ => true,
+    });
+    drop(ann);
+    wait(&mut [&mut bo, &mut cy], "without the hub", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy"),
+        _ => comes_directly(person, "Bo"),
+    });
+}
+
+#[test]
+fn a_hub_makes_one_picture_of_everybody() {
+    let (mut ann, mut bo, mut cy, _) = three();
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    ann.engine.send(Command::Topology(Choice::Mix));
+    let is_in = |person: &Person, name: &str| {
+        let ann = person.id("Ann");
+        person.people[&person.id(name)].seen_in == Some(ann) && comes_directly(person, "Ann")
+    };
+    wait(&mut [&mut ann, &mut bo, &mut cy], "one picture", |person| match person.name {
+        "Bo" => is_in(person, "Cy"),
+        "Cy" => is_in(person, "Bo"),
+        _ => comes_directly(person, "Bo") && comes_directly(person, "Cy"),
+    });
+    ann.engine.send(Command::Topology(Choice::Mesh));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh again", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy") && person.people[&person.id("Cy")].seen_in.is_none(),
+        "Cy" => comes_directly(person, "Bo") && person.people[&person.id("Bo")].seen_in.is_none(),
+        _ => true,
+    });
 }

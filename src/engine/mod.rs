@@ -14,6 +14,7 @@ use crate::room::call::CallState;
 use crate::room::diagnosis::Diagnosis;
 use crate::room::message::Reaction;
 use crate::room::nat::Outlook;
+use crate::room::topology::Choice;
 use crate::room::trust::Comparison;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -48,6 +49,8 @@ pub enum Command {
     MuteGuest(PeerId),
     /// As the host: puts this person out. They do not come back with the invites that are out.
     Remove(PeerId),
+    /// As the host: in what way sound and picture go through the room.
+    Topology(Choice),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -110,6 +113,8 @@ pub struct RemotePeer {
     pub camera_stopped: bool,
     pub hand_raised: bool,
     pub presence: Presence,
+    /// They have no picture of their own: they are in this person's.
+    pub seen_in: Option<PeerId>,
 }
 
 /// The room around a call, whether of two or of more.

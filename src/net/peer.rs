@@ -262,6 +262,7 @@ impl Peer {
                 }
                 task.abort();
             }
+            self.tasks.iter().for_each(JoinHandle::abort);
             self.connection.close().await
         };
         match tokio::time::timeout(CLOSING, closing).await {
@@ -344,7 +345,12 @@ impl Peer {
             tokio::spawn(ask_for_keyframes(keyframe.clone(), way_of_requests, monitor.clone())),
             tokio::spawn(forward::run(forwarding, added.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
-            tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
+            tokio::spawn(watch::run(
+                config.clone(),
+                runtime.sockets.clone(),
+                monitor.clone(),
+                runtime.ended.clone(),
+            )),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
         if !config.relay_only {

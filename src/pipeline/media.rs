@@ -264,7 +264,7 @@ impl PeerMedia {
                 receive_video::run(&link, &events);
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
-        let inlet = Inlet { video: video_packets, audio: voice_packets };
+        let inlet = Inlet::new(video_packets, voice_packets);
         let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));

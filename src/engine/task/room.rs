@@ -14,6 +14,7 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, Happening};
 use crate::room::message::{Message, clean_name};
 use crate::room::roster::{MemberId, Output, Refused, Roster};
+use crate::room::topology::Choice;
 use crate::settings::Guests;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(super) struct Room {
     pub me: MemberId,
     pub roster: Roster,
     pub door: Door,
+    /// What the host wants, if that is us.
+    pub choice: Choice,
     told: RoomState,
     /// Our invite while we are in a call, as it was told.
     told_invite: Option<String>,
@@ -44,7 +47,7 @@ impl Room {
     pub fn new() -> Self {
         let me = random_id();
         let (roster, door) = (Roster::new(me, "", true), Door::Shut);
-        Self { me, roster, door, told: RoomState::default(), told_invite: None }
+        Self { me, roster, door, choice: Choice::default(), told: RoomState::default(), told_invite: None }
     }
 }
 
@@ -115,6 +118,7 @@ impl Task {
         self.meet(id);
         self.settle_room();
         self.keep_open();
+        self.stirred = true;
         self.tell_invite();
         if self.links.is_empty() {
             self.passphrase = None;
@@ -290,6 +294,8 @@ impl Task {
             self.shut_invites();
         }
         self.keep_open();
+        self.rule();
+        self.stirred = true;
         self.tell_room();
     }
 

@@ -31,6 +31,7 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
         Command::StopCamera(on) => format!("stop camera {on}"),
         Command::Invite(on) => format!("invite {on}"),
         Command::Lock(on) => format!("lock {on}"),
+        Command::Topology(choice) => format!("topology {choice:?}"),
         Command::MuteGuest(_) => "mute guest".into(),
         Command::Remove(_) => "remove".into(),
         Command::HangUp => "hang up".into(),
