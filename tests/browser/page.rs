@@ -131,7 +131,10 @@ fn two_browsers_talk_through_the_page() {
         ann.wait(
             "!document.getElementById('their-mute').hasAttribute('hidden') && !document.querySelector('.tile .nobody').hidden",
         );
-        assert_eq!(ann.text("document.querySelector('.tile .nobody p').textContent"), "Bob sends no picture.");
+        assert_eq!(
+            ann.text("document.querySelector('.tile .nobody p').textContent"),
+            "Bob sends no picture."
+        );
         bob.look("page-call-phone-stopped");
         bob.ask("document.querySelector('#bar [data-stop]').click()");
         ann.wait("document.querySelector('.tile .nobody').hidden");

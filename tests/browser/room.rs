@@ -69,31 +69,39 @@ impl Member {
     }
 }
 
-/// Waits until the page shows these and nobody else, moving and heard, and each as `way` says.
-fn sees(page: &mut Page, names: &[&str], way: &str) {
+/// By way of whom the page gets somebody's streams.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Direct,
+    Hub,
+}
+
+/// Waits until the page shows these and nobody else, moving and heard, each in this way.
+fn sees(page: &mut Page, people: &[(&str, Way)]) {
+    let expected: Vec<_> = people.iter().map(|(name, _)| *name).collect();
     let mut first: BTreeMap<String, f64> = BTreeMap::new();
     let mut last = Value::Null;
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_for(&format!("{names:?} in the page"), ROOM_PATIENCE, || {
-            last = page.ask(PEOPLE);
-            let people = last.as_array()?;
-            let mut seen: Vec<_> = people.iter().filter_map(|person| person["name"].as_str()).collect();
-            seen.sort_unstable();
-            let is_good = |person: &Value| {
-                let frames = number(person, "/frames");
-                // Frames of another way are counted anew.
-                let key = format!("{} {}", person["name"], person["way"]);
-                let before = *first.entry(key).or_insert(frames);
-                frames >= before + MOVING
-                    && number(person, "/sound") > 0.0
-                    && (way == "any" || person["way"] == way)
-            };
-            // All of them are counted, not only up to the first that is not there yet.
-            let good = people.iter().filter(|person| is_good(person)).count();
-            (seen == names && good == names.len()).then_some(())
-        });
-    }));
-    if let Err(panic) = result {
+    let mut is_there = |page: &mut Page| {
+        last = page.ask(PEOPLE);
+        let shown = last.as_array()?;
+        let mut names: Vec<_> = shown.iter().filter_map(|person| person["name"].as_str()).collect();
+        names.sort_unstable();
+        let is_good = |person: &Value| {
+            let way = if person["way"] == "hub" { Way::Hub } else { Way::Direct };
+            let frames = number(person, "/frames");
+            // Those of another way are counted anew.
+            let before = *first.entry(format!("{} {}", person["name"], person["way"])).or_insert(frames);
+            let is_expected = people.iter().any(|(name, wanted)| person["name"] == *name && way == *wanted);
+            is_expected && frames >= before + MOVING && number(person, "/sound") > 0.0
+        };
+        // Each is counted, not only up to the first that is not there yet.
+        let good = shown.iter().map(is_good).filter(|is_good| *is_good).count();
+        (names == expected && good == names.len()).then_some(())
+    };
+    let waiting = std::panic::AssertUnwindSafe(|| {
+        wait_for(&format!("{expected:?} in the page"), ROOM_PATIENCE, || is_there(page));
+    });
+    if let Err(panic) = std::panic::catch_unwind(waiting) {
         eprintln!("the page had {last}");
         std::panic::resume_unwind(panic);
     }
@@ -132,8 +140,8 @@ fn two_browsers_and_two_programs_meet_in_a_mesh() {
         let mut di = join(&browser, &invite, "Di", DESKTOP);
         ann.sees(&["Bob", "Cy", "Di"]);
         bob.sees(&["Ann", "Cy", "Di"]);
-        sees(&mut cy, &["Ann", "Bob", "Di"], "direct");
-        sees(&mut di, &["Ann", "Bob", "Cy"], "direct");
+        sees(&mut cy, &[("Ann", Way::Direct), ("Bob", Way::Direct), ("Di", Way::Direct)]);
+        sees(&mut di, &[("Ann", Way::Direct), ("Bob", Way::Direct), ("Cy", Way::Direct)]);
         for page in [&mut cy, &mut di] {
             page.wait("document.getElementById('name').textContent === '4 people'");
             page.wait("[...document.querySelectorAll('.tile .nobody')].every(({ hidden }) => hidden)");
@@ -182,9 +190,9 @@ fn browsers_have_a_room_of_their_own() {
         assert!(second.starts_with("2can") && second != first);
         let answer = reply(&mut cy, &second);
         ann.fill("add-reply", &answer);
-        sees(&mut ann, &["Bob", "Bob (2)"], "direct");
-        sees(&mut bob, &["Ann", "Bob (2)"], "direct");
-        sees(&mut cy, &["Ann", "Bob"], "direct");
+        sees(&mut ann, &[("Bob", Way::Direct), ("Bob (2)", Way::Direct)]);
+        sees(&mut bob, &[("Ann", Way::Direct), ("Bob (2)", Way::Direct)]);
+        sees(&mut cy, &[("Ann", Way::Direct), ("Bob", Way::Direct)]);
         bob.look("page-room-phone");
         // The words of a connection that the room made.
         let with = |page: &mut Page, name: &str| {
@@ -203,7 +211,7 @@ fn browsers_have_a_room_of_their_own() {
         for page in [&mut bob, &mut cy] {
             page.wait("app.room.present.length === 1 && app.stage === 'call'");
         }
-        sees(&mut bob, &["Bob (2)"], "direct");
+        sees(&mut bob, &[("Bob (2)", Way::Direct)]);
         no_errors([ann, bob, cy]);
     });
 }
