@@ -266,16 +266,35 @@ fn comes_directly(person: &Person, name: &str) -> bool {
         && now.inbound.video.packets_received > before.inbound.video.packets_received
 }
 
+/// What a change of the way has cost so far: freezes by W3C's definition and concealed sound, worst of all who are seen.
+fn cost(what: &str, people: &[&Person]) {
+    for person in people {
+        for (id, stats) in &person.stats {
+            let (video, audio) = (&stats.inbound.video, &stats.inbound.audio);
+            eprintln!(
+                "{what}: {} sees {}: {} freezes, {:.2} s; {:.2} s of sound concealed",
+                person.name,
+                person.people[id].name,
+                video.freeze_count,
+                video.total_freezes_duration,
+                audio.concealed_samples as f64 / 48_000.0
+            );
+        }
+    }
+}
+
 #[test]
 fn a_hub_passes_on_what_the_others_send_and_its_loss_is_survived() {
     let (mut ann, mut bo, mut cy, _) = three();
     wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    cost("before", &[&bo, &cy]);
     ann.engine.send(Command::Topology(Choice::Forward));
     wait(&mut [&mut ann, &mut bo, &mut cy], "by the hub", |person| match person.name {
         "Bo" => comes_by_another(person, "Cy") && comes_directly(person, "Ann"),
         "Cy" => comes_by_another(person, "Bo") && comes_directly(person, "Ann"),
         _ => comes_directly(person, "Bo") && comes_directly(person, "Cy"),
     });
+    cost("by the hub", &[&bo, &cy]);
     ann.engine.send(Command::Topology(Choice::Mesh));
     wait(&mut [&mut ann, &mut bo, &mut cy], "mesh again", |person| match person.name {
         "Bo" => comes_directly(person, "Cy"),
@@ -288,11 +307,13 @@ fn a_hub_passes_on_what_the_others_send_and_its_loss_is_survived() {
         "Cy" => comes_by_another(person, "Bo"),
         _ => true,
     });
+    cost("by the hub again", &[&bo, &cy]);
     drop(ann);
     wait(&mut [&mut bo, &mut cy], "without the hub", |person| match person.name {
         "Bo" => comes_directly(person, "Cy"),
         _ => comes_directly(person, "Bo"),
     });
+    cost("without the hub", &[&bo, &cy]);
 }
 
 #[test]

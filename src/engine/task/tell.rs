@@ -178,6 +178,13 @@ impl Task {
             peers.push(now);
             people.push((id, quality));
         }
+        // Whoever comes by the hub is seen as well as the hub is.
+        let by_hub: Vec<_> = people.iter().map(|(id, _)| self.hub_of(*id)).collect();
+        for (place, hub) in by_hub.into_iter().enumerate() {
+            if let Some((_, quality)) = people.iter().find(|(id, _)| Some(*id) == hub).copied() {
+                people[place].1 = quality;
+            }
+        }
         if peers.is_empty() {
             return;
         }
