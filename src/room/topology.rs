@@ -3,7 +3,19 @@
 //! members whatever it is; that is what makes a change quick, and the loss of a hub too.
 //!
 //! The host rules ([`Ruling`], in its reports); each member says what it is able to ([`Means`]); each follows the ruling
-//! by itself, as far as its links to the hub allow ([`way`]).
+//! by itself, as far as its links to the hub allow ([`way`]). [`Chooser`] makes the ruling of the means; [`Gauge`] and
+//! [`Narrow`] make means of what the engine measures.
+
+mod chooser;
+#[cfg(test)]
+mod chooser_tests;
+mod gauge;
+mod narrow;
+
+pub use crate::choice::{GuestChoice, TopologyChoice as Choice};
+pub use chooser::{Chooser, Wishes};
+pub use gauge::{Gauge, LinkRate, Processor};
+pub use narrow::Narrow;
 
 use super::roster::{MAX_MEMBERS, MemberId};
 use serde::{Deserialize, Serialize};
@@ -35,21 +47,6 @@ impl Ruling {
         }
         self
     }
-}
-
-/// What the host of a room wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Choice {
-    /// Whatever suits those who are there.
-    #[default]
-    Automatic,
-    /// Everybody sends to everybody.
-    Mesh,
-    /// One passes on what the others send.
-    Forward,
-    /// One makes one picture and one sound for the others.
-    Mix,
 }
 
 /// What a member is able to, as it says itself.
