@@ -130,11 +130,13 @@ struct Task {
     microphone_level: f32,
     told_level: f32,
     neighbours: Neighbours,
+    choosing: choice::Choosing,
 }
 
 impl Task {
     fn new(settings: Settings, net: crate::net::NetConfig, media: Media, face: Face) -> Self {
         let (made, made_inbox) = mpsc::channel(MADE);
+        let choosing = choice::Choosing::new(settings.topology);
         Self {
             settings,
             net,
@@ -167,6 +169,7 @@ impl Task {
             microphone_level: 0.0,
             told_level: 0.0,
             neighbours: Neighbours::default(),
+            choosing,
         }
     }
 
@@ -223,6 +226,7 @@ impl Task {
                         next_stats = now + Duration::from_secs(1);
                         self.look_for_lost();
                         self.tell_stats().await;
+                        self.measure();
                     }
                 }
             }
@@ -276,7 +280,8 @@ impl Task {
             Command::Lock(locked) => self.lock(locked),
             Command::MuteGuest(id) => self.mute_guest(id),
             Command::Remove(id) => self.remove_guest(id),
-            Command::Topology(choice) => self.choose(choice),
+            Command::Topology(choice) => self.choose_topology(choice),
+            Command::GuestWay(id, choice) => self.choose_for(id, choice),
             Command::HangUp => self.end_all(Happening::HangUp),
             Command::Dismiss => self.dismiss(),
             Command::Apply(settings) => self.apply(*settings),

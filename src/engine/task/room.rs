@@ -4,6 +4,7 @@
 //! Introductions make links between each two members: a mesh. That is the room's topology as it is; a link is known by
 //! its [`PeerId`], not by whose streams it carries.
 
+use super::choice::Choosing;
 use super::link::{Carrier, From, Link};
 use super::{Task, random_id};
 use crate::engine::peer::own_code;
@@ -14,7 +15,6 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, Happening};
 use crate::room::message::{Message, clean_name};
 use crate::room::roster::{MemberId, Output, Refused, Roster};
-use crate::room::topology::Choice;
 use crate::settings::Guests;
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,6 @@ pub(super) struct Room {
     pub me: MemberId,
     pub roster: Roster,
     pub door: Door,
-    /// What the host wants, if that is us.
-    pub choice: Choice,
     told: RoomState,
     /// Our invite while we are in a call, as it was told.
     told_invite: Option<String>,
@@ -47,7 +45,7 @@ impl Room {
     pub fn new() -> Self {
         let me = random_id();
         let (roster, door) = (Roster::new(me, "", true), Door::Shut);
-        Self { me, roster, door, choice: Choice::default(), told: RoomState::default(), told_invite: None }
+        Self { me, roster, door, told: RoomState::default(), told_invite: None }
     }
 }
 
@@ -56,6 +54,7 @@ impl Task {
     pub(super) fn found(&mut self, founder: bool) {
         self.room.roster = Roster::new(self.room.me, &clean_name(&self.settings.name), founder);
         self.room.door = Door::Shut;
+        self.choosing = Choosing::new(self.settings.topology);
     }
 
     /// What the faces are told: the state of the link that counts most.
@@ -307,6 +306,9 @@ impl Task {
             we_are_host: roster.is_host(),
             host: host.map(|(id, _)| *id),
             locked: roster.is_locked(),
+            hub: self.hub_as_shown(),
+            one_picture: roster.ruling().mixed.contains(&roster.me()),
+            topology: self.choosing.room(),
         };
         if state != self.room.told {
             self.room.told = state;
@@ -325,7 +327,7 @@ impl Task {
         self.settle_room();
     }
 
-    fn member_of(&self, id: PeerId) -> Option<MemberId> {
+    pub(super) fn member_of(&self, id: PeerId) -> Option<MemberId> {
         self.links.get(&id).filter(|link| link.counts)?.member
     }
 

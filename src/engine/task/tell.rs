@@ -2,6 +2,7 @@
 
 use super::link::Carrier;
 use super::{LEVEL_STEP, Task};
+use crate::choice::GuestChoice;
 use crate::engine::peer::quality;
 use crate::engine::{Event, Presence, Quality};
 use crate::invite::Kind;
@@ -90,6 +91,8 @@ impl Task {
         if let Some(shown) = member.and_then(|member| self.room.roster.shown_name(member)) {
             remote.name = shown;
         }
+        remote.one_picture = member.is_some_and(|member| self.room.roster.ruling().mixed.contains(&member));
+        remote.way = member.map_or(GuestChoice::Automatic, |member| self.choosing.guest(member));
         let greeted = link.peer.as_ref().is_some_and(|peer| peer.greeted);
         let is_there = greeted || presence != Presence::Joining || link.carrier != Carrier::People;
         if !is_there || link.told.as_ref() == Some(&remote) {

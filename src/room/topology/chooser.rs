@@ -37,9 +37,7 @@ const SMALL: u32 = 150;
 const VOICES: u32 = 3;
 /// The uplink of whom nothing is known, in kbit/s, where one has to be taken for something.
 const ASSUMED: u32 = 1000;
-/// So many times what a hub has to send is as good as any: nobody becomes the hub by what it claims beyond.
-const PLENTY: u32 = 2;
-/// To go back to a mesh there has to be so much more than it needs.
+/// So much more is clearly more: to go back to a mesh, and to be placed better than the host.
 const MARGIN: (u32, u32) = (3, 2);
 /// Percent of a processor that nothing more may be asked of.
 const FULL: u8 = 90;
@@ -293,10 +291,10 @@ impl Room<'_> {
         self.others() * (self.others() * SMALL + VOICES * SOUND)
     }
 
-    /// What its uplink is worth to a hub, in kbit/s.
+    /// What its uplink is worth to a hub, in kbit/s: enough is as good as more, and nobody becomes the hub by a boast.
     fn worth(&self, means: &Means) -> u32 {
         let uplink = if means.uplink == 0 { ASSUMED } else { means.uplink };
-        uplink.min(PLENTY * self.hub_needs())
+        uplink.min(self.hub_needs())
     }
 
     fn others(&self) -> u32 {
@@ -323,12 +321,18 @@ impl Room<'_> {
         self.members.len() <= MESH_MOST && !self.wants_mix() && self.members.values().all(is_easy)
     }
 
-    /// The best-placed of these: uplink first, then processor, then the host itself.
+    /// The best-placed of these: uplink first, then processor; but the host itself if nobody is clearly better placed.
     fn best(&self, is_able: impl Fn(MemberId) -> bool) -> Option<MemberId> {
-        let rank = |(id, means): &(&MemberId, &Means)| {
-            (Reverse(class(self.worth(means))), means.load / 25, **id != self.me, **id)
+        let rank =
+            |(id, means): &(&MemberId, &Means)| (Reverse(class(self.worth(means))), means.load / 25, **id);
+        let able = self.members.iter().filter(|(id, _)| is_able(**id));
+        let (best, means) = able.min_by_key(rank)?;
+        let own = self.members.get(&self.me).filter(|_| is_able(self.me));
+        let is_clear = |own: &Means| {
+            let carries = self.worth(means) * MARGIN.1 >= self.worth(own) * MARGIN.0;
+            carries || means.load <= FREE && own.load > FREE
         };
-        self.members.iter().filter(|(id, _)| is_able(**id)).min_by_key(rank).map(|(id, _)| *id)
+        Some(if own.is_some_and(|own| !is_clear(own)) { self.me } else { *best })
     }
 
     /// A hub where there is none. Nobody's full processor is made fuller, unless a person has asked for a hub.
