@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, Hub, Presence, RemotePeer, RoomState};
-use twocan::net::NetConfig;
+use twocan::invite::{self, Kind};
+use twocan::net::{NetConfig, NetEvent, Peer};
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason};
+use twocan::room::roster::MemberId;
 use twocan::room::topology::{Choice, GuestChoice};
 use twocan::settings::{Guests, Settings};
 use twocan::stats::PeerStats;
@@ -369,4 +371,75 @@ fn the_host_decides_for_one_guest_and_the_faces_say_so() {
         "Bo" => !person.room.one_picture,
         _ => person.room.topology == Choice::Mix,
     });
+}
+
+/// Somebody who was let in and says whatever suits them.
+struct Rogue {
+    runtime: tokio::runtime::Runtime,
+    peer: Peer,
+}
+
+impl Rogue {
+    fn join(invite: &str, id: MemberId) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (told, mut events) = tokio::sync::mpsc::channel(1024);
+        let net = NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() };
+        let invite = invite::expect(invite, Kind::Invite, None).unwrap();
+        let peer = runtime.block_on(async {
+            let (peer, _) = Peer::answer(net, &invite, told).await.unwrap();
+            while !matches!(events.recv().await, Some(NetEvent::ControlOpen)) {}
+            peer
+        });
+        // What is said to the rogue is not listened to.
+        runtime.spawn(async move { while events.recv().await.is_some() {} });
+        let rogue = Self { runtime, peer };
+        rogue.say(&format!(r#"{{"type":"hello","name":"Mallory","id":"{id}"}}"#));
+        rogue
+    }
+
+    /// Says it, as soon as there is room.
+    fn say(&self, text: &str) {
+        self.runtime.block_on(async {
+            while self.peer.send_control(text.into()).is_err() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_member_who_lies_and_floods_harms_nobody() {
+    let (mut ann, invite) = founded(Person::host("Ann"));
+    let mut bo = Person::join("Bo", &invite);
+    wait(&mut [&mut ann, &mut bo], "two", |person| person.watches(1));
+    let mallory = MemberId([0xff; 8]);
+    let rogue = Rogue::join(&invite, mallory);
+    wait(&mut [&mut ann], "the third", |ann| ann.sees().contains(&"Mallory"));
+    let (nobody, long) = (MemberId([7; 8]), "v=0\r\n".repeat(7_000));
+    for number in 1..40 {
+        // It makes itself the host, everybody's hub, puts everybody out and invents members.
+        rogue.say(&format!(
+            r#"{{"type":"members","number":{number},"order":0,"host":"{mallory}","locked":true,"removed":["{nobody}"],"ruling":{{"hub":"{mallory}","mixed":["{nobody}"]}},"members":[]}}"#
+        ));
+        for text in [
+            r#"{"type":"offer","sdp":"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"}"#
+                .to_owned(),
+            serde_json::json!({ "type": "offer", "sdp": long }).to_string(),
+            r#"{"type":"answer","sdp":""}"#.into(),
+            format!(r#"{{"type":"mix","members":["{nobody}","{mallory}"]}}"#),
+            r#"{"type":"layer","layer":200,"wanted":true,"width":99999,"height":1,"kbps":4294967295}"#.into(),
+            format!(r#"{{"type":"view","member":"{nobody}","width":1,"height":1,"shown":true}}"#),
+            r#"{"type":"silence"}"#.into(),
+            format!(r#"{{"type":"pass","to":"{nobody}","from":"{nobody}","attempt":1,"payload":"x"}}"#),
+        ] {
+            rogue.say(&text);
+        }
+    }
+    wait(&mut [&mut ann, &mut bo], "as before", |person| match person.name {
+        "Ann" => person.room.we_are_host && !person.muted && comes_directly(person, "Bo"),
+        _ => !person.room.locked && !person.muted && comes_directly(person, "Ann"),
+    });
+    ann.engine.send(Command::Remove(ann.id("Mallory")));
+    wait(&mut [&mut ann, &mut bo], "without it", |person| !person.sees().contains(&"Mallory"));
+    drop(rogue);
 }
