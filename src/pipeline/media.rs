@@ -135,7 +135,7 @@ impl Media {
         };
         let workers = vec![
             start("cam", DeviceKind::Camera, |s, openers| camera::run(&s.camera, openers, &s.events)),
-            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video)),
+            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video, &s.mixing)),
             start("aenc", DeviceKind::Microphone, |s, openers| {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),

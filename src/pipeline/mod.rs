@@ -9,6 +9,7 @@ mod camera;
 mod fade;
 mod glass;
 pub mod ladder;
+mod lanes;
 mod media;
 mod meter;
 mod mix;
