@@ -1,5 +1,7 @@
-//! Which camera, microphone and speaker are meant, as the command line and the settings say it: plain values.
+//! Which camera, microphone and speaker are meant, and in what way a call of many is to be connected, as the command
+//! line and the settings say it: plain values.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -38,6 +40,33 @@ pub enum SpeakerChoice {
     StandIn(String),
     File(PathBuf),
     None,
+}
+
+/// In what way sound and picture go in a call of more than two, as its host wishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopologyChoice {
+    /// What links and processors allow (`room::topology`).
+    #[default]
+    Automatic,
+    /// Everybody sends to everybody.
+    Mesh,
+    /// One passes everything on (SFU).
+    Forward,
+    /// One makes a picture and a sound of everybody, for each (MCU).
+    Mix,
+}
+
+/// What one guest gets, as the host wishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuestChoice {
+    /// What they ask for, and what the call is set to.
+    #[default]
+    Automatic,
+    /// Everybody's picture.
+    Forward,
+    /// One picture and one sound of everybody.
+    Mix,
 }
 
 /// Something with this ending is a file, whether it exists yet or not; a path with a separator too.

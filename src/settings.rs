@@ -1,6 +1,6 @@
 //! What the user chose and the program remembers between runs.
 
-use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice, TopologyChoice};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,6 +95,10 @@ pub struct Settings {
     /// Whoever comes with an invite waits until they are let in.
     pub ask_first: bool,
     pub guests: Guests,
+    /// Of calls of more than two that we are the host of.
+    pub topology: TopologyChoice,
+    /// In such calls we ask for one picture and one sound of everybody.
+    pub one_picture: bool,
     pub width: u32,
     pub height: u32,
     pub fps: u32,
@@ -121,6 +125,8 @@ impl Default for Settings {
             mirror_self: true,
             ask_first: false,
             guests: Guests::One,
+            topology: TopologyChoice::Automatic,
+            one_picture: false,
             width: 1280,
             height: 720,
             fps: 30,

@@ -24,6 +24,8 @@ pub struct PeerStats {
 impl PeerStats {
     /// The codec of pictures while there is none that both sides have.
     pub const NO_CODEC: &str = "none";
+    /// The reason why pictures are smaller than they might be: encoding them takes too long.
+    pub const LIMITED_BY_CPU: &str = "cpu";
 
     /// Whether the two sides have no video codec in common: sound and messages pass, pictures do not.
     pub fn is_sound_only(&self) -> bool {

@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub struct Bitrate(u64);
 
 impl Bitrate {
+    pub const MAX: Self = Self(u64::MAX);
+
     pub const fn from_bps(bps: u64) -> Self {
         Self(bps)
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use twocan::engine::{Command, Engine, EngineSetup, Event, Presence, RemotePeer, RoomState};
-use twocan::net::NetConfig;
+use twocan::invite::{self, Kind};
+use twocan::net::{NetConfig, NetEvent, Peer};
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason};
+use twocan::room::roster::MemberId;
+use twocan::room::topology::Choice;
 use twocan::settings::{Guests, Settings};
 use twocan::stats::PeerStats;
 use twocan::units::{Redacted, Resolution};
@@ -23,6 +26,8 @@ struct Person {
     state: CallState,
     people: BTreeMap<PeerId, RemotePeer>,
     stats: BTreeMap<PeerId, PeerStats>,
+    /// Those a second earlier.
+    before: BTreeMap<PeerId, PeerStats>,
     code: Option<String>,
     invite: Option<String>,
     room: RoomState,
@@ -58,6 +63,7 @@ impl Person {
             state: CallState::Idle,
             people: BTreeMap::new(),
             stats: BTreeMap::new(),
+            before: BTreeMap::new(),
             code: None,
             invite: None,
             room: RoomState::default(),
@@ -76,7 +82,8 @@ impl Person {
             }
             Event::Stats(stats, people) => {
                 assert_eq!(stats.peers.len(), people.len());
-                self.stats = people.into_iter().map(|(id, _)| id).zip(stats.peers).collect();
+                let now = people.into_iter().map(|(id, _)| id).zip(stats.peers).collect();
+                self.before = std::mem::replace(&mut self.stats, now);
             }
             Event::Code(code) => self.code = Some(code.text.0),
             Event::Invite(code) => self.invite = code.map(|code| code.text.0),
@@ -243,4 +250,163 @@ fn anybody_may_add_somebody_and_each_guest_is_asked_about() {
     assert!(matches!(ann.state, CallState::InCall { .. }) && bo.sees().len() == 2);
     ann.engine.send(Command::Admit(ann.id("Cy"), true));
     wait(&mut [&mut ann, &mut bo, &mut other, &mut cy], "four", |person| person.sees().len() == 3);
+}
+
+/// Somebody's picture goes on, though nothing of it comes over the connection to them.
+fn comes_by_another(person: &Person, name: &str) -> bool {
+    let id = person.id(name);
+    let (Some(now), Some(before)) = (person.stats.get(&id), person.before.get(&id)) else { return false };
+    now.inbound.video.frames_decoded > before.inbound.video.frames_decoded
+        && now.inbound.video.packets_received == before.inbound.video.packets_received
+        && now.inbound.audio.packets_received == before.inbound.audio.packets_received
+}
+
+fn comes_directly(person: &Person, name: &str) -> bool {
+    let id = person.id(name);
+    let (Some(now), Some(before)) = (person.stats.get(&id), person.before.get(&id)) else { return false };
+    now.inbound.video.frames_decoded > before.inbound.video.frames_decoded
+        && now.inbound.video.packets_received > before.inbound.video.packets_received
+}
+
+/// What a change of the way has cost so far: freezes by W3C's definition and concealed sound, worst of all who are seen.
+fn cost(what: &str, people: &[&Person]) {
+    for person in people {
+        for (id, stats) in &person.stats {
+            let (video, audio) = (&stats.inbound.video, &stats.inbound.audio);
+            eprintln!(
+                "{what}: {} sees {}: {} freezes, {:.2} s; {:.2} s of sound concealed",
+                person.name,
+                person.people[id].name,
+                video.freeze_count,
+                video.total_freezes_duration,
+                audio.concealed_samples as f64 / 48_000.0
+            );
+        }
+    }
+}
+
+#[test]
+fn a_hub_passes_on_what_the_others_send_and_its_loss_is_survived() {
+    let (mut ann, mut bo, mut cy, _) = three();
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    cost("before", &[&bo, &cy]);
+    ann.engine.send(Command::Topology(Choice::Forward));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "by the hub", |person| match person.name {
+        "Bo" => comes_by_another(person, "Cy") && comes_directly(person, "Ann"),
+        "Cy" => comes_by_another(person, "Bo") && comes_directly(person, "Ann"),
+        _ => comes_directly(person, "Bo") && comes_directly(person, "Cy"),
+    });
+    cost("by the hub", &[&bo, &cy]);
+    ann.engine.send(Command::Topology(Choice::Mesh));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh again", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy"),
+        "Cy" => comes_directly(person, "Bo"),
+        _ => true,
+    });
+    ann.engine.send(Command::Topology(Choice::Forward));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "by the hub again", |person| match person.name {
+        "Bo" => comes_by_another(person, "Cy"),
+        "Cy" => comes_by_another(person, "Bo"),
+        _ => true,
+    });
+    cost("by the hub again", &[&bo, &cy]);
+    drop(ann);
+    wait(&mut [&mut bo, &mut cy], "without the hub", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy"),
+        _ => comes_directly(person, "Bo"),
+    });
+    cost("without the hub", &[&bo, &cy]);
+}
+
+#[test]
+fn a_hub_makes_one_picture_of_everybody() {
+    let (mut ann, mut bo, mut cy, _) = three();
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    ann.engine.send(Command::Topology(Choice::Mix));
+    let is_in = |person: &Person, name: &str| {
+        let ann = person.id("Ann");
+        person.people[&person.id(name)].seen_in == Some(ann) && comes_directly(person, "Ann")
+    };
+    wait(&mut [&mut ann, &mut bo, &mut cy], "one picture", |person| match person.name {
+        "Bo" => is_in(person, "Cy"),
+        "Cy" => is_in(person, "Bo"),
+        _ => comes_directly(person, "Bo") && comes_directly(person, "Cy"),
+    });
+    ann.engine.send(Command::Topology(Choice::Mesh));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh again", |person| match person.name {
+        "Bo" => comes_directly(person, "Cy") && person.people[&person.id("Cy")].seen_in.is_none(),
+        "Cy" => comes_directly(person, "Bo") && person.people[&person.id("Bo")].seen_in.is_none(),
+        _ => true,
+    });
+}
+
+/// Somebody who was let in and says whatever suits them.
+struct Rogue {
+    runtime: tokio::runtime::Runtime,
+    peer: Peer,
+}
+
+impl Rogue {
+    fn join(invite: &str, id: MemberId) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (told, mut events) = tokio::sync::mpsc::channel(1024);
+        let net = NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() };
+        let invite = invite::expect(invite, Kind::Invite, None).unwrap();
+        let peer = runtime.block_on(async {
+            let (peer, _) = Peer::answer(net, &invite, told).await.unwrap();
+            while !matches!(events.recv().await, Some(NetEvent::ControlOpen)) {}
+            peer
+        });
+        // What is said to the rogue is not listened to.
+        runtime.spawn(async move { while events.recv().await.is_some() {} });
+        let rogue = Self { runtime, peer };
+        rogue.say(&format!(r#"{{"type":"hello","name":"Mallory","id":"{id}"}}"#));
+        rogue
+    }
+
+    /// Says it, as soon as there is room.
+    fn say(&self, text: &str) {
+        self.runtime.block_on(async {
+            while self.peer.send_control(text.into()).is_err() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_member_who_lies_and_floods_harms_nobody() {
+    let (mut ann, invite) = founded(Person::host("Ann"));
+    let mut bo = Person::join("Bo", &invite);
+    wait(&mut [&mut ann, &mut bo], "two", |person| person.watches(1));
+    let mallory = MemberId([0xff; 8]);
+    let rogue = Rogue::join(&invite, mallory);
+    wait(&mut [&mut ann], "the third", |ann| ann.sees().contains(&"Mallory"));
+    let (nobody, long) = (MemberId([7; 8]), "v=0\r\n".repeat(7_000));
+    for number in 1..40 {
+        // It makes itself the host, everybody's hub, puts everybody out and invents members.
+        rogue.say(&format!(
+            r#"{{"type":"members","number":{number},"order":0,"host":"{mallory}","locked":true,"removed":["{nobody}"],"ruling":{{"hub":"{mallory}","mixed":["{nobody}"]}},"members":[]}}"#
+        ));
+        for text in [
+            r#"{"type":"offer","sdp":"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"}"#
+                .to_owned(),
+            serde_json::json!({ "type": "offer", "sdp": long }).to_string(),
+            r#"{"type":"answer","sdp":""}"#.into(),
+            format!(r#"{{"type":"mix","members":["{nobody}","{mallory}"]}}"#),
+            r#"{"type":"layer","layer":200,"wanted":true,"width":99999,"height":1,"kbps":4294967295}"#.into(),
+            format!(r#"{{"type":"view","member":"{nobody}","width":1,"height":1,"shown":true}}"#),
+            r#"{"type":"silence"}"#.into(),
+            format!(r#"{{"type":"pass","to":"{nobody}","from":"{nobody}","attempt":1,"payload":"x"}}"#),
+        ] {
+            rogue.say(&text);
+        }
+    }
+    wait(&mut [&mut ann, &mut bo], "as before", |person| match person.name {
+        "Ann" => person.room.we_are_host && !person.muted && comes_directly(person, "Bo"),
+        _ => !person.room.locked && !person.muted && comes_directly(person, "Ann"),
+    });
+    ann.engine.send(Command::Remove(ann.id("Mallory")));
+    wait(&mut [&mut ann, &mut bo], "without it", |person| !person.sees().contains(&"Mallory"));
+    drop(rogue);
 }

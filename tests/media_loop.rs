@@ -79,20 +79,19 @@ impl Packetizer {
 /// Carries everything from one side's outlets to the other side's inlet until the outlets are closed.
 fn wire(mut video: mpsc::Receiver<EncodedFrame>, mut audio: mpsc::Receiver<EncodedAudio>, inlet: Inlet) {
     let epoch = Instant::now() - Duration::from_secs(60);
-    let video_inlet = inlet.video;
+    let pictures = inlet.clone();
     std::thread::spawn(move || {
         let mut packetizer = Packetizer::new(epoch);
         while let Some(frame) = video.blocking_recv() {
             for packet in packetizer.video(&frame, Instant::now()) {
-                let _ = video_inlet.try_send(packet);
+                let _ = pictures.put(MediaKind::Video, packet);
             }
         }
     });
-    let audio_inlet = inlet.audio;
     std::thread::spawn(move || {
         let mut packetizer = Packetizer::new(epoch);
         while let Some(packet) = audio.blocking_recv() {
-            let _ = audio_inlet.try_send(packetizer.audio(&packet));
+            let _ = inlet.put(MediaKind::Audio, packetizer.audio(&packet));
         }
     });
 }

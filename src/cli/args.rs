@@ -1,6 +1,10 @@
 //! The command line: what can be said, and what it means for media and network. Options stand before or after the
 //! verb. The command line wins over the settings file, which a later window changes again.
 
+mod group;
+
+pub use group::GroupArgs;
+
 use super::Exit;
 use crate::device::{CameraChoice, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::engine::EngineSetup;
@@ -29,6 +33,8 @@ pub struct Args {
     pub media: MediaArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    pub group: GroupArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -304,6 +310,7 @@ impl Args {
         if let Some(Verb::Call { guests }) = &self.verb {
             settings.guests = guests.unwrap_or_default().into();
         }
+        self.group.put_into(&mut settings);
         let net = self.net(&settings)?;
         let media = self.media(&settings);
         Ok(EngineSetup { settings, media, net, wake: None })

@@ -4,11 +4,12 @@
 
 mod page;
 mod people;
+mod way;
 
 use super::args::Format;
 use super::{Exit, passphrase};
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, Trouble};
+use crate::engine::{Command, Event, OwnCode, RoomState, Trouble};
 use crate::invite::{self, InviteError, Kind, MAX_TEXT};
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
@@ -66,6 +67,8 @@ pub struct Session {
     /// A paste is on its way through the engine.
     pasting: bool,
     people: people::People,
+    /// As it was told last.
+    room: RoomState,
     told_sound_only: bool,
     /// Devices that have run, and the last error said of each kind.
     opened: Vec<DeviceKind>,
@@ -106,6 +109,7 @@ impl Session {
             input_ended: false,
             pasting: false,
             people: people::People::default(),
+            room: RoomState::default(),
             told_sound_only: false,
             opened: Vec::new(),
             failures: Vec::new(),
@@ -235,6 +239,7 @@ impl Session {
             }
             Event::Remote(id, remote) => self.handle_remote(now, id, remote),
             Event::Left(id) => self.handle_left(id),
+            Event::Room(room) => self.handle_room(room),
             Event::Trust(_, comparison) => self.handle_trust(comparison),
             Event::Opened { kind, name, picture } => self.handle_opened(kind, &name, picture),
             Event::Missing { kind, name } => self.handle_missing(now, kind, &name),
@@ -264,7 +269,6 @@ impl Session {
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
             Event::Reach(_)
             | Event::Invite(_)
-            | Event::Room(_)
             | Event::Reaction(..)
             | Event::Picture(..)
             | Event::Devices(_)

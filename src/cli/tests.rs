@@ -4,8 +4,11 @@ use super::args::{Args, Format};
 use super::call::Lines;
 use super::session::{Output, Session, Task, Wishes};
 use super::*;
+use crate::choice::TopologyChoice;
 use crate::device::{DeviceError, DeviceKind};
-use crate::engine::{Command, Event, OwnCode, PageGuest, PageLink, Presence, Refusal, RemotePeer, Trouble};
+use crate::engine::{
+    Command, Event, Hub, OwnCode, PageGuest, PageLink, Presence, Refusal, RemotePeer, RoomState, Trouble,
+};
 use crate::invite::{self, Description, InviteError, Kind};
 use crate::net::NetError;
 use crate::ports::PeerId;
@@ -364,6 +367,27 @@ fn whoever_comes_goes_or_asks_is_told_of_by_name() {
 }
 
 #[test]
+fn another_way_of_connecting_a_group_is_told() {
+    let mut scene = Scene::caller_in_call(Wishes::default());
+    let bo = RemotePeer { name: "Bo".into(), presence: Presence::Here, ..Default::default() };
+    scene.event(Event::Remote(PeerId(1), bo)).said();
+    let room =
+        |hub, one_picture| Event::Room(RoomState { people: 4, hub, one_picture, ..Default::default() });
+    let person = Some(Hub::Person(PeerId(1)));
+    for (event, said) in [
+        (room(None, false), ""),
+        (room(person, false), "Bo passes everything on now."),
+        (room(person, false), ""),
+        (room(person, true), "Bo sends you one picture and one sound of everybody now."),
+        (room(Some(Hub::We), false), "You pass everything on for the others now."),
+        (room(Some(Hub::Unknown), false), "Another person passes everything on now."),
+        (room(None, false), "Everybody sends to everybody now."),
+    ] {
+        assert_eq!(scene.event(event).said(), said);
+    }
+}
+
+#[test]
 fn a_call_without_pictures_says_why_once() {
     let stats = |codec: &str| {
         let mut peer = crate::stats::PeerStats::default();
@@ -420,6 +444,21 @@ fn options_stand_before_or_after_the_verb() {
         assert_eq!(setup.net.bind, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
         assert_eq!(args(line).named_devices(), [DeviceKind::Camera]);
     }
+}
+
+#[test]
+fn the_way_of_a_group_comes_from_the_command_line_or_from_the_settings() {
+    let remembered = Settings { topology: TopologyChoice::Mix, one_picture: false, ..Settings::default() };
+    for (line, topology, one_picture) in [
+        ("call", TopologyChoice::Mix, false),
+        ("call --topology forward", TopologyChoice::Forward, false),
+        ("--topology direct answer --one-picture", TopologyChoice::Mesh, true),
+        ("--topology auto", TopologyChoice::Automatic, false),
+    ] {
+        let settings = args(line).engine_setup(remembered.clone()).unwrap().settings;
+        assert_eq!((settings.topology, settings.one_picture), (topology, one_picture), "{line}");
+    }
+    assert!(Args::try_parse_from(["twocan", "call", "--topology", "star"]).is_err());
 }
 
 #[test]

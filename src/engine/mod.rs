@@ -5,6 +5,7 @@ mod peer;
 pub mod server;
 mod task;
 
+use crate::choice::{GuestChoice, TopologyChoice};
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::invite::{self, InviteError, Kind};
 use crate::net::{NetConfig, NetError, Reach};
@@ -48,6 +49,10 @@ pub enum Command {
     MuteGuest(PeerId),
     /// As the host: puts this person out. They do not come back with the invites that are out.
     Remove(PeerId),
+    /// As the host: in what way this call is connected.
+    Topology(TopologyChoice),
+    /// As the host: what this person gets.
+    GuestWay(PeerId, GuestChoice),
     /// Ends the call or the exchange of codes.
     HangUp,
     /// From "ended" back to the lobby.
@@ -110,6 +115,12 @@ pub struct RemotePeer {
     pub camera_stopped: bool,
     pub hand_raised: bool,
     pub presence: Presence,
+    /// They have no picture of their own: they are in this person's.
+    pub seen_in: Option<PeerId>,
+    /// They get one picture and one sound of everybody.
+    pub one_picture: bool,
+    /// What they are to get, as we chose it as the host.
+    pub way: GuestChoice,
 }
 
 /// The room around a call, whether of two or of more.
@@ -121,6 +132,21 @@ pub struct RoomState {
     /// Who may lock the room, mute and remove, if it is somebody who is connected to us.
     pub host: Option<PeerId>,
     pub locked: bool,
+    /// Through whom all sound and pictures go; `None`: everybody sends to everybody.
+    pub hub: Option<Hub>,
+    /// We get one picture and one sound of everybody.
+    pub one_picture: bool,
+    /// In what way the call is to be connected, as we chose it as the host.
+    pub topology: TopologyChoice,
+}
+
+/// Who passes everything on, or makes one picture of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hub {
+    We,
+    Person(PeerId),
+    /// Somebody we are not connected to yet.
+    Unknown,
 }
 
 /// How far in somebody is.

@@ -8,17 +8,21 @@
 //! ```
 
 mod apply;
+mod choice;
 mod codes;
 mod door;
+mod exchange;
 mod face;
 mod fresh;
 mod gestures;
+mod hub;
 mod link;
 mod nearby;
 mod network;
 mod page;
 mod passphrase;
 mod room;
+mod routes;
 mod tell;
 mod trust;
 mod words;
@@ -95,6 +99,12 @@ struct Task {
     /// By what the faces call whoever is at the other end; in the order they were begun.
     links: BTreeMap<PeerId, Link>,
     room: Room,
+    /// While what the others send goes through us.
+    hub: Option<hub::Hub>,
+    /// A link, the ruling or what is drawn may have changed.
+    stirred: bool,
+    /// Of whom a hub is to be asked for a keyframe.
+    keyframes: Vec<(PeerId, MemberId)>,
     /// Replies of introductions that are to be taken.
     replies: Vec<(MemberId, String)>,
     /// Counts the links, so that no two people of a run have the same id.
@@ -122,11 +132,13 @@ struct Task {
     microphone_level: f32,
     told_level: f32,
     neighbours: Neighbours,
+    choosing: choice::Choosing,
 }
 
 impl Task {
     fn new(settings: Settings, net: crate::net::NetConfig, media: Media, face: Face) -> Self {
         let (made, made_inbox) = mpsc::channel(MADE);
+        let choosing = choice::Choosing::new(settings.topology);
         Self {
             settings,
             net,
@@ -134,6 +146,9 @@ impl Task {
             face,
             links: BTreeMap::new(),
             room: Room::new(),
+            hub: None,
+            stirred: false,
+            keyframes: Vec::new(),
             replies: Vec::new(),
             people: 0,
             attempts: 0,
@@ -156,6 +171,7 @@ impl Task {
             microphone_level: 0.0,
             told_level: 0.0,
             neighbours: Neighbours::default(),
+            choosing,
         }
     }
 
@@ -166,6 +182,7 @@ impl Task {
         self.network.follow(&self.net);
         loop {
             self.take_replies().await;
+            self.tend_streams().await;
             let is_up = |link: &&Link| {
                 let state = link.call.state();
                 link.peer.is_some() && (state.in_call() || matches!(state, CallState::Lobby { .. }))
@@ -191,6 +208,7 @@ impl Task {
                 Some(event) = page::next_of(&mut self.page), if self.page.is_some() => {
                     self.handle_page(event).await;
                 }
+                event = hub::next_of(&mut self.hub) => self.hear_relay(event).await,
                 Some(made) = self.made_inbox.recv() => self.handle_made(made),
                 Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
                 Some(word) = self.network.next() => self.handle_word(word),
@@ -205,10 +223,12 @@ impl Task {
                     let now = Instant::now();
                     next_tick = now + if awaiting_picture { FIRST_PICTURE_TICK } else { TICK };
                     self.tick();
+                    self.stirred = true;
                     if now >= next_stats {
                         next_stats = now + Duration::from_secs(1);
                         self.look_for_lost();
                         self.tell_stats().await;
+                        self.measure();
                     }
                 }
             }
@@ -218,6 +238,18 @@ impl Task {
         let Self { media, face, .. } = self;
         let _ = tokio::task::spawn_blocking(move || drop(media)).await;
         face.tell(Event::Gone);
+    }
+
+    /// What goes where, after whatever may have changed it.
+    async fn tend_streams(&mut self) {
+        self.ask_hubs_for_keyframes().await;
+        if std::mem::take(&mut self.stirred) {
+            self.tend_routes();
+            self.take_early_offers().await;
+            self.tend_hub().await;
+            self.tend_layers().await;
+            self.describe_news().await;
+        }
     }
 
     async fn time_out_all(&mut self) {
@@ -250,6 +282,8 @@ impl Task {
             Command::Lock(locked) => self.lock(locked),
             Command::MuteGuest(id) => self.mute_guest(id),
             Command::Remove(id) => self.remove_guest(id),
+            Command::Topology(choice) => self.choose_topology(choice),
+            Command::GuestWay(id, choice) => self.choose_for(id, choice),
             Command::HangUp => self.end_all(Happening::HangUp),
             Command::Dismiss => self.dismiss(),
             Command::Apply(settings) => self.apply(*settings),

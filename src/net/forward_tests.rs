@@ -46,7 +46,7 @@ impl Screen {
     fn new(guest: &End, name: &str) -> Self {
         let (video_in, video) = crossbeam_channel::bounded(4096);
         let (audio_in, audio) = crossbeam_channel::bounded(4096);
-        guest.peer.connect_forwarded(name, Some(Inlet { video: video_in, audio: audio_in }));
+        guest.peer.connect_forwarded(name, Some(Inlet::new(video_in, audio_in)));
         Self {
             video,
             audio,

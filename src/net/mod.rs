@@ -172,5 +172,6 @@ pub enum NetEvent {
     Offline(bool),
 }
 
-/// A longer message on the control channel is dropped.
-pub const MAX_CONTROL_MESSAGE: usize = 16 * 1024;
+/// A longer message on the control channel is dropped. An SDP with the streams of a full room takes about half; more than
+/// this would not go through SCTP as every end takes it (RFC 8841, 6.1).
+pub const MAX_CONTROL_MESSAGE: usize = 64 * 1024 - 1;

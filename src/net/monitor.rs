@@ -1,6 +1,8 @@
 //! What one connection knows about itself: counters, clocks, where packets and events go. The interceptors write
 //! it from webrtc's driver task, the send tasks and `stats` read it; every lock is held for a few instructions.
 
+mod counts;
+
 use super::intercept;
 use super::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use super::streams::Streams;
@@ -11,6 +13,7 @@ use crate::rate::{Estimator, Pacer};
 use crate::rtp::VoiceProtection;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, MediaKind};
+use counts::{Kinds, Received, Sent};
 use rtc::interceptor::TaggedPacket;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -50,6 +53,8 @@ pub(super) struct Monitor {
     inlet: Mutex<Option<Inlet>>,
     /// Whether sound and picture may pass, in either direction.
     admitted: AtomicBool,
+    /// Our own sound and picture are not sent here: they go another way.
+    held: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -76,47 +81,6 @@ struct State {
     video_target: Bitrate,
 }
 
-#[derive(Default)]
-struct Kinds<T> {
-    audio: T,
-    video: T,
-}
-
-impl<T> Kinds<T> {
-    fn of(&mut self, kind: MediaKind) -> &mut T {
-        match kind {
-            MediaKind::Audio => &mut self.audio,
-            MediaKind::Video => &mut self.video,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Sent {
-    packets: u64,
-    bytes: u64,
-    frames: u64,
-    retransmitted: u64,
-    /// Those among the retransmitted that nobody has asked for.
-    padding: u64,
-    nacks: u64,
-    plis: u64,
-    fraction_lost: f64,
-}
-
-#[derive(Default)]
-struct Received {
-    ssrc: Option<u32>,
-    rtx: Option<u32>,
-    clock_rate: u32,
-    packets: u64,
-    bytes: u64,
-    lost: i64,
-    jitter: f64,
-    nacks: u64,
-    plis: u64,
-}
-
 impl Monitor {
     pub fn new(
         events: mpsc::Sender<NetEvent>,
@@ -138,6 +102,7 @@ impl Monitor {
             streams: Streams::default(),
             inlet: Mutex::default(),
             admitted: AtomicBool::new(true),
+            held: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -166,7 +131,7 @@ impl Monitor {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         let since = life.interrupted;
         let consents = since.is_some_and(|since| now.saturating_duration_since(since) < CONSENT);
-        self.is_admitted() && (self.is_connected() || consents)
+        self.is_admitted() && !self.is_held() && (self.is_connected() || consents)
     }
 
     /// webrtc's own word on the link.
@@ -238,8 +203,17 @@ impl Monitor {
     pub fn is_admitted(&self) -> bool {
         self.admitted.load(Ordering::Relaxed)
     }
-    pub fn may_send_pictures(&self) -> bool {
+    pub fn may_forward(&self) -> bool {
         self.is_connected() && self.is_admitted()
+    }
+    pub fn may_send_pictures(&self) -> bool {
+        self.may_forward() && !self.is_held()
+    }
+    pub fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+    fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub fn set_inlet(&self, inlet: Inlet) {

@@ -261,6 +261,7 @@ impl Peer {
                 }
                 task.abort();
             }
+            self.tasks.iter().for_each(JoinHandle::abort);
             self.connection.close().await
         };
         match tokio::time::timeout(CLOSING, closing).await {
@@ -342,7 +343,12 @@ impl Peer {
             tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), way_of_requests, monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
-            tokio::spawn(watch::run(config.clone(), runtime.sockets.clone(), monitor.clone())),
+            tokio::spawn(watch::run(
+                config.clone(),
+                runtime.sockets.clone(),
+                monitor.clone(),
+                runtime.ended.clone(),
+            )),
             tokio::spawn(keeper::run(config.clone(), runtime.line.clone(), stun_servers, monitor.clone())),
         ];
         if !config.relay_only {

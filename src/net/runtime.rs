@@ -53,6 +53,8 @@ pub(super) struct DriverRuntime {
     pub sockets: Arc<Sockets>,
     pub streams: Streams,
     pub tap: Arc<Tap>,
+    /// webrtc's driver has ended: nothing comes of this connection any more.
+    pub ended: Arc<Notify>,
 }
 
 /// Multicast DNS has a socket of its own, which belongs to no path (RFC 6762).
@@ -73,6 +75,7 @@ impl DriverRuntime {
             sockets: Arc::default(),
             streams: Streams::default(),
             tap: Arc::default(),
+            ended: Arc::default(),
         }
     }
 
@@ -123,11 +126,17 @@ impl Runtime for DriverRuntime {
         })
     }
 
+    /// The driver is all that webrtc spawns. An error ends it, and it tells nobody.
+    fn spawn(&self, future: Pending<'static, ()>) -> Box<dyn JoinHandle> {
+        let ended = self.ended.clone();
+        TokioRuntime.spawn(Box::pin(async move {
+            future.await;
+            ended.notify_one();
+        }))
+    }
+
     // The rest is tokio's.
 
-    fn spawn(&self, future: Pending<'static, ()>) -> Box<dyn JoinHandle> {
-        TokioRuntime.spawn(future)
-    }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let own = TokioRuntime.wrap_udp_socket(socket)?;
         let name = own.local_addr()?;

@@ -69,6 +69,11 @@ impl Sfu {
 
     pub async fn leave(&self, id: PeerId, peer: &Peer) {
         peer.relay_to(None);
+        self.forget(id).await;
+    }
+
+    /// The same, if the connection is gone already.
+    pub async fn forget(&self, id: PeerId) {
         self.order(Order::Leave(id)).await;
     }
 

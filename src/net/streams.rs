@@ -276,11 +276,7 @@ impl Streams {
             }
             Mark::Member(name) => {
                 let Some((_, inlet)) = inner.inlets.iter().find(|(known, _)| known == name) else { return };
-                let queue = match section.kind {
-                    MediaKind::Audio => &inlet.audio,
-                    MediaKind::Video => &inlet.video,
-                };
-                if queue.try_send(packet).is_err() {
+                if !inlet.put(section.kind, packet) {
                     tracing::trace!("a forwarded packet found no room");
                 }
             }

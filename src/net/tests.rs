@@ -34,7 +34,7 @@ impl End {
     fn new(peer: Peer, events: mpsc::Receiver<NetEvent>) -> Self {
         let (video_in, video) = crossbeam_channel::bounded(4096);
         let (audio_in, audio) = crossbeam_channel::bounded(4096);
-        peer.connect(Inlet { video: video_in, audio: audio_in });
+        peer.connect(Inlet::new(video_in, audio_in));
         Self { outlet: peer.outlet(), peer, events, video, audio }
     }
 

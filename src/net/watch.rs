@@ -4,9 +4,10 @@
 
 use super::monitor::Monitor;
 use super::sockets::Sockets;
-use super::{NetConfig, NetEvent, address};
+use super::{Link, NetConfig, NetEvent, address};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Notify;
 
 /// How often the sockets are looked after; while a way is looked for, checks go out as often.
 const STEP: Duration = Duration::from_millis(200);
@@ -17,7 +18,12 @@ const INTERRUPTED_AFTER: Duration = Duration::from_millis(1600);
 /// A clock that is ahead by this much has gone on while the computer slept.
 const SLEPT: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(config: NetConfig, sockets: Arc<Sockets>, monitor: Arc<Monitor>) {
+pub(super) async fn run(
+    config: NetConfig,
+    sockets: Arc<Sockets>,
+    monitor: Arc<Monitor>,
+    driver_ended: Arc<Notify>,
+) {
     let mut clocks = Clocks::new(Instant::now(), SystemTime::now());
     let mut next_look = Instant::now();
     let mut addresses = None;
@@ -26,6 +32,11 @@ pub(super) async fn run(config: NetConfig, sockets: Arc<Sockets>, monitor: Arc<M
         tokio::select! {
             () = tokio::time::sleep(STEP) => {}
             () = sockets.stirred.notified() => {}
+            // By an error, or because we close it: then nobody listens any more.
+            () = driver_ended.notified() => {
+                tracing::warn!("the driver of a connection has ended");
+                return monitor.set_link(Instant::now(), Link::Failed);
+            }
         }
         let now = Instant::now();
         if clocks.slept(now, SystemTime::now()) {

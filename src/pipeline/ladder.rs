@@ -9,6 +9,7 @@
 //! than smaller ones. Every change of size costs a keyframe, so going up waits, and longer after the content or the
 //! processor had forced us down.
 
+use crate::stats::PeerStats;
 use crate::units::{Bitrate, Resolution};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ impl Limitation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Cpu => "cpu",
+            Self::Cpu => PeerStats::LIMITED_BY_CPU,
             Self::Bandwidth => "bandwidth",
         }
     }

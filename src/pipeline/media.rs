@@ -135,7 +135,7 @@ impl Media {
         };
         let workers = vec![
             start("cam", DeviceKind::Camera, |s, openers| camera::run(&s.camera, openers, &s.events)),
-            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video)),
+            start("venc", DeviceKind::Camera, |s, _| send_codecs::run(&s.camera, &s.video, &s.mixing)),
             start("aenc", DeviceKind::Microphone, |s, openers| {
                 send_audio::run(&s.microphone, openers, &s.events);
             }),
@@ -264,7 +264,7 @@ impl PeerMedia {
                 receive_video::run(&link, &events);
             });
         let voice = Arc::new(VoiceIn::new(to_play, sync.clone()));
-        let inlet = Inlet { video: video_packets, audio: voice_packets };
+        let inlet = Inlet::new(video_packets, voice_packets);
         let sends = outlet.is_some();
         let waiting = Mutex::new(Some(Waiting { outlet, target: None }));
         let (running, decoder) = (Some(running), Some(decoder));

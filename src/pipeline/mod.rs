@@ -9,6 +9,7 @@ mod camera;
 mod fade;
 mod glass;
 pub mod ladder;
+mod lanes;
 mod media;
 mod meter;
 mod mix;
@@ -32,6 +33,7 @@ pub mod y4m;
 
 pub use media::{Media, Openers, PeerMedia};
 pub use mixing::{MixMember, MixPlan};
+pub use simulcast::layers;
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;

@@ -150,6 +150,13 @@ impl VideoOut {
         self.lock().outlets.iter().map(|outlet| (outlet.id, outlet.target())).collect()
     }
 
+    /// The same of those who look at the pictures.
+    pub fn seen_targets(&self) -> Vec<(PeerId, Bitrate)> {
+        let state = self.lock();
+        let seen = state.outlets.iter().filter(|outlet| !outlet.hidden);
+        seen.map(|outlet| (outlet.id, outlet.target().min(self.max))).collect()
+    }
+
     pub fn request_keyframe(&self) {
         self.lock().keyframe = true;
     }
@@ -202,7 +209,7 @@ impl VideoOut {
     }
 
     /// One encoder serves all, so the slowest peer sets the rate.
-    fn target(&self) -> Bitrate {
+    pub fn rate(&self) -> Bitrate {
         let state = self.lock();
         let seen = state.outlets.iter().filter(|outlet| !outlet.hidden);
         let slowest = seen.map(VideoOutlet::target).min();
@@ -300,7 +307,7 @@ impl Sending {
     /// `taken`: when the thread took the picture; others may have had their turn with it since.
     pub fn encode(&mut self, frame: &RawFrame, taken: Instant, out: &VideoOut) {
         let started = Instant::now();
-        let target = out.target();
+        let target = out.rate();
         let source = frame.image.resolution();
         self.measure(frame);
         if out.is_behind() {
@@ -482,15 +489,15 @@ mod tests {
     #[test]
     fn the_slowest_peer_and_the_user_set_the_rate() {
         let out = VideoOut::new(Some(Bitrate::from_kbps(900)));
-        assert_eq!(out.target(), Bitrate::from_kbps(900));
+        assert_eq!(out.rate(), Bitrate::from_kbps(900));
         let (sender, _frames) = tokio::sync::mpsc::channel(1);
         out.add(PeerId(1), sender.clone(), None);
         out.add(PeerId(2), sender, None);
         out.set_target(PeerId(1), Bitrate::from_kbps(400));
         out.set_target(PeerId(2), Bitrate::from_kbps(4000));
-        assert_eq!(out.target(), Bitrate::from_kbps(400));
+        assert_eq!(out.rate(), Bitrate::from_kbps(400));
         drop(out.take(PeerId(1)));
-        assert_eq!(out.target(), Bitrate::from_kbps(900));
+        assert_eq!(out.rate(), Bitrate::from_kbps(900));
     }
 
     #[test]

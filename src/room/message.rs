@@ -3,7 +3,7 @@
 //! Unknown messages and fields are ignored, so that versions may differ; sizes are limited, because the other side
 //! is a stranger until the people have seen each other.
 
-use super::roster::{MemberId, Pass, Report};
+use super::roster::{MAX_MEMBERS, MemberId, Pass, Report};
 use serde::{Deserialize, Serialize};
 
 /// A picture is not drawn larger than this.
@@ -52,10 +52,17 @@ pub enum Message {
     Refuse,
     /// The sender's switches have changed.
     #[serde(rename_all = "camelCase")]
-    Mute { microphone_muted: bool, camera_stopped: bool },
+    Mute {
+        microphone_muted: bool,
+        camera_stopped: bool,
+    },
     /// On how many pixels the sender of this draws the picture of whoever gets it, and whether anybody can see it:
     /// the window may be covered or put away.
+    ///
+    /// `member`: that is not the receiver but somebody whose picture the receiver passes on.
     View {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<MemberId>,
         #[serde(default)]
         width: u32,
         #[serde(default)]
@@ -63,7 +70,9 @@ pub enum Message {
         shown: bool,
     },
     /// The exchange behind the four words (`trust`); 64 hexadecimal digits each.
-    TrustCommit { commitment: String },
+    TrustCommit {
+        commitment: String,
+    },
     TrustNonce {
         nonce: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -78,14 +87,47 @@ pub enum Message {
     Members(Report),
     /// A code on its way between two members, through a third.
     Pass(Pass),
+    /// Whether the sender wants the receiver's sound and picture over this link. `false`: it gets them by the hub. Until
+    /// it says so, it does.
+    Direct {
+        wanted: bool,
+    },
+    /// The sender's sound and picture are of these members from now on, and of itself; empty: of itself alone.
+    Mix {
+        members: Vec<MemberId>,
+    },
+    /// What is sent over this link from now on: an SDP offer. The receiver gives its answer.
+    Offer {
+        sdp: String,
+    },
+    Answer {
+        sdp: String,
+    },
+    /// Whether the sender of this passes on the receiver's picture in this layer (0: as it is), and how it can use it.
+    Layer {
+        layer: u8,
+        wanted: bool,
+        #[serde(default)]
+        width: u32,
+        #[serde(default)]
+        height: u32,
+        #[serde(default)]
+        kbps: u32,
+    },
     /// The host asks the receiver to mute the microphone; who is muted so may unmute.
     Silence,
     /// The sender has raised a hand, or lowered it.
-    Hand { raised: bool },
+    Hand {
+        raised: bool,
+    },
     /// Shown for a moment; the receiver limits how many it takes.
-    Reaction { kind: Reaction },
+    Reaction {
+        kind: Reaction,
+    },
     /// An ICE candidate that came up after the code was made.
-    Candidate { candidate: String },
+    Candidate {
+        candidate: String,
+    },
     /// The sender leaves.
     Bye,
 }
@@ -100,13 +142,18 @@ impl Message {
         let mut message = serde_json::from_str(text).ok()?;
         match &mut message {
             Self::Hello { name, .. } => *name = clean_name(name),
-            Self::View { width, height, .. } => {
+            Self::View { width, height, .. } | Self::Layer { width, height, .. } => {
                 (*width, *height) = ((*width).min(MAX_DRAWN), (*height).min(MAX_DRAWN));
             }
             Self::Members(report) => {
+                report.ruling = std::mem::take(&mut report.ruling).limited();
                 report.members.iter_mut().for_each(|entry| entry.name = clean_name(&entry.name));
             }
+            Self::Mix { members } => members.truncate(MAX_MEMBERS),
             Self::Mute { .. }
+            | Self::Direct { .. }
+            | Self::Offer { .. }
+            | Self::Answer { .. }
             | Self::Pass(_)
             | Self::Silence
             | Self::TrustCommit { .. }
@@ -136,6 +183,7 @@ pub fn clean_name(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::room::roster::Entry;
+    use crate::room::topology::{Means, Ruling};
 
     #[test]
     fn messages_survive_the_channel() {
@@ -147,19 +195,41 @@ mod tests {
             id: Some(MemberId([0, 1, 2, 3, 4, 5, 0xfe, 0xff])),
         };
         let mute = Message::Mute { microphone_muted: false, camera_stopped: true };
-        let view = Message::View { width: 1280, height: 720, shown: true };
+        let view = Message::View { member: None, width: 1280, height: 720, shown: true };
         assert_eq!(view.to_json(), r#"{"type":"view","width":1280,"height":720,"shown":true}"#);
         let (one, other) = (MemberId([1; 8]), MemberId([2; 8]));
         let entry = Entry { id: other, name: "Bo".into(), order: 1 };
-        let members =
-            Report { number: 1, order: 0, host: one, locked: false, removed: vec![], members: vec![entry] };
+        let members = Report {
+            number: 1,
+            order: 0,
+            host: one,
+            locked: false,
+            removed: vec![],
+            ruling: Ruling { hub: Some(other), mixed: [one].into() },
+            means: Means { uplink: 1200, load: 7, wants_mix: false, forwards: true },
+            members: vec![entry],
+        };
         let (members, pass) =
             (Message::Members(members), Pass { to: one, from: other, attempt: 1, payload: "2can".into() });
         assert_eq!(
             members.to_json(),
-            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
+            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"ruling":{"hub":"0202020202020202","mixed":["0101010101010101"]},"means":{"uplink":1200,"load":7,"wantsMix":false,"forwards":true},"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
         );
-        let messages = [hello, mute, view, members, Message::Pass(pass), Message::Silence];
+        let drawn = Message::View { member: Some(one), width: 1, height: 2, shown: true };
+        assert_eq!(
+            drawn.to_json(),
+            r#"{"type":"view","member":"0101010101010101","width":1,"height":2,"shown":true}"#
+        );
+        let layer = Message::Layer { layer: 1, wanted: true, width: 320, height: 180, kbps: 150 };
+        let (direct, mix) = (Message::Direct { wanted: false }, Message::Mix { members: vec![one] });
+        let (offer, answer) = (Message::Offer { sdp: "v=0".into() }, Message::Answer { sdp: "v=0".into() });
+        assert_eq!(direct.to_json(), r#"{"type":"direct","wanted":false}"#);
+        assert_eq!(mix.to_json(), r#"{"type":"mix","members":["0101010101010101"]}"#);
+        assert_eq!(offer.to_json(), r#"{"type":"offer","sdp":"v=0"}"#);
+        let messages =
+            [hello, mute, view, members, Message::Pass(pass), Message::Silence, drawn, layer, direct, mix]
+                .into_iter()
+                .chain([offer, answer]);
         for message in messages.into_iter().chain([Message::Admit, Message::Refuse, Message::Bye]) {
             assert_eq!(Message::from_json(&message.to_json()), Some(message));
         }
@@ -209,8 +279,8 @@ mod tests {
     fn a_view_is_limited() {
         let view = |text| Message::from_json(text);
         let huge = r#"{"type":"view","width":4294967295,"height":9000,"shown":true,"depth":3}"#;
-        assert_eq!(view(huge), Some(Message::View { width: 8192, height: 8192, shown: true }));
-        let hidden = Some(Message::View { width: 0, height: 0, shown: false });
+        assert_eq!(view(huge), Some(Message::View { member: None, width: 8192, height: 8192, shown: true }));
+        let hidden = Some(Message::View { member: None, width: 0, height: 0, shown: false });
         assert_eq!(view(r#"{"type":"view","shown":false}"#), hidden);
         for text in [r#"{"type":"view","width":-1,"height":2,"shown":true}"#, r#"{"type":"view"}"#] {
             assert_eq!(view(text), None);

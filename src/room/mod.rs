@@ -7,4 +7,5 @@ pub mod message;
 pub mod nat;
 pub mod nearby;
 pub mod roster;
+pub mod topology;
 pub mod trust;

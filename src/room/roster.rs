@@ -23,10 +23,12 @@
 mod id;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use id::MemberId;
+pub use wire::{Entry, Pass, Report};
 
-use serde::{Deserialize, Serialize};
+use super::topology::{Means, Ruling};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -51,40 +53,6 @@ const UNTOLD: Duration = Duration::from_secs(15);
 /// Codes that one neighbour may have us take or pass on in one go, and how fast it gets more.
 const PASSES: f64 = 4.0 * MAX_MEMBERS as f64;
 const PASSES_PER_SECOND: f64 = 2.0;
-
-/// What a member tells its neighbours about itself, its links and, if it is the host, its rules.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Counts the sender's reports: an older one says nothing.
-    pub number: u64,
-    /// When the sender came, counted in people.
-    pub order: u32,
-    /// Whom the sender follows.
-    pub host: MemberId,
-    #[serde(default)]
-    pub locked: bool,
-    #[serde(default)]
-    pub removed: Vec<MemberId>,
-    /// The sender's neighbours.
-    pub members: Vec<Entry>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    pub id: MemberId,
-    pub name: String,
-    pub order: u32,
-}
-
-/// An invite or a reply on its way from one member to another through a third.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pass {
-    pub to: MemberId,
-    pub from: MemberId,
-    /// The inviting member's count of introductions: a reply belongs to the invite with the same.
-    pub attempt: u32,
-    pub payload: String,
-}
 
 /// What the engine has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +137,8 @@ pub struct Roster {
     host: MemberId,
     locked: bool,
     removed: VecDeque<MemberId>,
+    ruling: Ruling,
+    means: Means,
     neighbours: BTreeMap<MemberId, Neighbour>,
     introductions: BTreeMap<MemberId, Introduction>,
     /// Who has left, and until when nobody is asked about them.
@@ -192,6 +162,8 @@ impl Roster {
             host: me,
             locked: false,
             removed: VecDeque::new(),
+            ruling: Ruling::default(),
+            means: Means::default(),
             neighbours: BTreeMap::new(),
             introductions: BTreeMap::new(),
             left: BTreeMap::new(),
@@ -285,6 +257,34 @@ impl Roster {
         Ok(())
     }
 
+    /// Rules in what way sound and picture go.
+    pub fn rule(&mut self, now: Instant, ruling: Ruling) -> Result<(), Refused> {
+        if !self.is_host() {
+            return Err(Refused::NotHost);
+        }
+        if self.ruling != ruling {
+            self.ruling = ruling;
+            self.changed(now);
+        }
+        Ok(())
+    }
+
+    /// What the host has ruled.
+    pub fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+
+    /// What we are able to; told with the next report.
+    pub fn set_means(&mut self, means: Means) {
+        self.means = means;
+    }
+
+    /// What everybody who is linked to us has said of themselves, and we.
+    pub fn means(&self) -> BTreeMap<MemberId, Means> {
+        let said = |(id, one): (&MemberId, &Neighbour)| Some((*id, one.report.as_ref()?.means));
+        self.neighbours.iter().filter_map(said).chain([(self.me, self.means)]).collect()
+    }
+
     /// Puts somebody out. The others hear of it, and so does the one who is put out: their link ends a moment later.
     pub fn remove(&mut self, now: Instant, id: MemberId) -> Result<(), Refused> {
         if !self.is_host() {
@@ -351,7 +351,9 @@ impl Roster {
             return Err(Refused::Stale);
         }
         neighbour.order = report.order;
-        let same = |old: &Report| Report { number: report.number, ..old.clone() } == report;
+        // What members are able to changes all the time, and is looked at when somebody rules.
+        let same =
+            |old: &Report| Report { number: report.number, means: report.means, ..old.clone() } == report;
         let is_news = !neighbour.report.as_ref().is_some_and(same);
         neighbour.report = Some(report.clone());
         if self.order.is_none() {
@@ -364,6 +366,7 @@ impl Roster {
         self.elect();
         if from == self.host {
             self.locked = report.locked;
+            self.ruling = report.ruling.limited();
             for id in report.removed {
                 if !self.is_removed(id) {
                     self.bar(id);
@@ -565,6 +568,8 @@ impl Roster {
             host: self.host,
             locked: self.locked,
             removed: self.removed.iter().copied().collect(),
+            ruling: self.ruling.clone(),
+            means: self.means,
             members: self.neighbours.iter().map(entry).collect(),
         };
         let to: Vec<_> = self.neighbours.keys().copied().collect();

@@ -364,6 +364,8 @@ impl App {
             Act::Lock(locked) => self.engine.send(Command::Lock(locked)),
             Act::MuteGuest(id) => self.engine.send(Command::MuteGuest(id)),
             Act::Remove(id) => self.engine.send(Command::Remove(id)),
+            Act::Topology(choice) => self.engine.send(Command::Topology(choice)),
+            Act::GuestWay(id, choice) => self.engine.send(Command::GuestWay(id, choice)),
             Act::Judge(verdict) => self.model.judge(self.view.words_of, verdict),
             Act::Change(settings) => {
                 ctx.set_theme(preference(settings.theme));

@@ -6,7 +6,7 @@ use super::rates::Rates;
 use super::wording;
 use crate::device::{DeviceError, DeviceKind, DeviceList};
 use crate::engine::{
-    Event, NearbyPerson, OwnCode, PageLink, PictureHandle, Refusal, RemotePeer, RoomState, Trouble,
+    Event, Hub, NearbyPerson, OwnCode, PageLink, PictureHandle, Refusal, RemotePeer, RoomState, Trouble,
 };
 use crate::invite::{InviteError, Kind};
 use crate::net::Reach;
@@ -395,10 +395,7 @@ impl Model {
                 self.invite = code;
                 Vec::new()
             }
-            Event::Room(room) => {
-                self.room = room;
-                Vec::new()
-            }
+            Event::Room(room) => self.enter_room(room),
             Event::MutedBy(_) => {
                 vec![Effect::Toast(Tone::Plain, "The host has muted your microphone.".into())]
             }
@@ -496,6 +493,24 @@ impl Model {
         self.measured.clear();
         self.rates.clear();
         self.lasted = None;
+    }
+
+    /// Said aloud: what costs this computer, and what looks different from now on.
+    fn enter_room(&mut self, room: RoomState) -> Vec<Effect> {
+        let before = std::mem::replace(&mut self.room, room);
+        if !self.call.in_call() || !self.people.is_group() {
+            return Vec::new();
+        }
+        let hub = match room.hub {
+            Some(Hub::Person(id)) => self.people.find(id).map(|person| person.name.as_str()),
+            Some(Hub::We | Hub::Unknown) | None => None,
+        };
+        let is_ours = |room: &RoomState| room.hub == Some(Hub::We);
+        let is_news = is_ours(&room) && !is_ours(&before) || room.one_picture && !before.one_picture;
+        if !is_news {
+            return Vec::new();
+        }
+        vec![Effect::Toast(Tone::Plain, format!("{} from now on.", wording::way(&room, hub)))]
     }
 
     fn know(&mut self, id: PeerId, remote: RemotePeer) -> Vec<Effect> {

@@ -80,6 +80,22 @@ impl People {
         self.list.iter().filter(|person| person.is_in())
     }
 
+    /// Those with a tile of their own: others are seen in a picture of everybody.
+    pub fn tiled(&self) -> impl Iterator<Item = &Person> {
+        self.present().filter(|person| self.mixer_of(person).is_none())
+    }
+
+    /// In whose picture somebody is seen, and in no other way.
+    pub fn mixer_of(&self, person: &Person) -> Option<&Person> {
+        let mixer = self.find(person.remote.seen_in?)?;
+        (mixer.is_in() && mixer.id != person.id).then_some(mixer)
+    }
+
+    /// Somebody's picture and sound are those of everybody.
+    pub fn is_mixer(&self, id: PeerId) -> bool {
+        self.present().any(|person| self.mixer_of(person).is_some_and(|mixer| mixer.id == id))
+    }
+
     /// How many are in, ourselves included.
     pub fn count(&self) -> usize {
         self.present().count() + 1
@@ -280,6 +296,24 @@ mod tests {
             );
             assert_eq!(people.asking().is_some(), presence == Presence::Asking);
         }
+    }
+
+    #[test]
+    fn who_is_seen_in_a_mix_has_no_tile() {
+        let mut people = People::default();
+        let (ann, bo, cy) = (PeerId(1), PeerId(2), PeerId(3));
+        let seen = |name, seen_in| RemotePeer { seen_in, ..remote(name) };
+        people.know(ann, seen("Ann", Some(bo)));
+        let tiled = |people: &People| people.tiled().map(|person| person.id).collect::<Vec<_>>();
+        assert_eq!(tiled(&people), [ann], "whoever mixes is not there");
+        people.know(bo, remote("Bo"));
+        people.know(cy, seen("Cy", Some(bo)));
+        assert_eq!((tiled(&people), people.count()), (vec![bo], 4));
+        assert!(people.is_mixer(bo) && !people.is_mixer(ann));
+        people.know(cy, seen("Cy", Some(cy)));
+        people.know(ann, seen("Ann", None));
+        assert_eq!(tiled(&people), [ann, bo, cy]);
+        assert!(!people.is_mixer(bo));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::clipboard::{Copied, Purpose};
 use super::model::{Model, Verdict};
 use super::people::Who;
 use super::video::{self, Fill, VideoPainter};
+use crate::choice::{GuestChoice, TopologyChoice};
 use crate::invite::Kind;
 use crate::ports::PeerId;
 use crate::room::call::CallState;
@@ -377,6 +378,9 @@ pub enum Act {
     Lock(bool),
     MuteGuest(PeerId),
     Remove(PeerId),
+    /// As the host: in what way the call is connected, and what one person gets.
+    Topology(TopologyChoice),
+    GuestWay(PeerId, GuestChoice),
     /// The two people have compared the words; `None`: once more.
     Judge(Option<Verdict>),
     /// New settings: saved and applied at once.

@@ -1,6 +1,7 @@
 //! Sentences and numbers as people read them.
 
-use crate::engine::{Quality, Trouble};
+use crate::choice::{GuestChoice, TopologyChoice};
+use crate::engine::{Hub, Quality, RoomState, Trouble};
 use crate::invite::Kind;
 use crate::net::Reach;
 use crate::room::call::{CallState, EndReason};
@@ -109,6 +110,42 @@ pub fn company(names: &[&str]) -> String {
     }
 }
 
+/// In what way the call is connected; `hub`: the name of whoever passes everything on, if it is somebody else.
+pub fn way(room: &RoomState, hub: Option<&str>) -> String {
+    let hub_name = hub.unwrap_or("Somebody");
+    match room.hub {
+        None => "Everybody sends to everybody".into(),
+        Some(Hub::We) => "You pass everything on".into(),
+        Some(Hub::Person(_) | Hub::Unknown) if room.one_picture => {
+            format!("{hub_name} sends you one picture of everybody")
+        }
+        Some(Hub::Person(_) | Hub::Unknown) => format!("{hub_name} passes everything on"),
+    }
+}
+
+/// In the order in which they are offered.
+pub const TOPOLOGIES: [TopologyChoice; 4] =
+    [TopologyChoice::Automatic, TopologyChoice::Mesh, TopologyChoice::Forward, TopologyChoice::Mix];
+
+/// What a host can choose for a call, and what that means.
+pub fn topology(choice: TopologyChoice) -> (&'static str, &'static str) {
+    match choice {
+        TopologyChoice::Automatic => ("Automatic", "What networks and computers allow"),
+        TopologyChoice::Mesh => ("Direct", "Everybody sends to everybody"),
+        TopologyChoice::Forward => ("Through one", "One passes everything on"),
+        TopologyChoice::Mix => ("One picture", "One makes a picture of everybody"),
+    }
+}
+
+/// The same for one person.
+pub fn guest_way(choice: GuestChoice) -> (&'static str, &'static str) {
+    match choice {
+        GuestChoice::Automatic => ("Automatic", "What they ask for, and what suits the call"),
+        GuestChoice::Forward => ("All pictures", "Everybody’s picture by itself"),
+        GuestChoice::Mix => ("One picture", "For a weak computer or a narrow link"),
+    }
+}
+
 pub fn quality(quality: Quality) -> &'static str {
     match quality {
         Quality::Unknown => "Connection: measuring",
@@ -200,6 +237,21 @@ mod tests {
             assert_eq!(company(names), text);
         }
         assert_eq!((people(1), people(4)), ("1 person".into(), "4 people".into()));
+    }
+
+    #[test]
+    fn the_way_of_a_call_is_told_in_plain_words() {
+        let room = |hub, one_picture| RoomState { hub, one_picture, ..RoomState::default() };
+        let bo = Some(Hub::Person(crate::ports::PeerId(2)));
+        for (room, name, words) in [
+            (room(None, false), None, "Everybody sends to everybody"),
+            (room(Some(Hub::We), false), None, "You pass everything on"),
+            (room(bo, false), Some("Bo"), "Bo passes everything on"),
+            (room(bo, true), Some("Bo"), "Bo sends you one picture of everybody"),
+            (room(Some(Hub::Unknown), false), None, "Somebody passes everything on"),
+        ] {
+            assert_eq!(way(&room, name), words);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn said(scratch: &Scratch, beginning: &str) -> String {
 }
 
 /// Opens the page with an invite behind the `#`, and takes it.
-fn join(browser: &Browser, invite: &str, name: &str, size: (u32, u32)) -> Page {
+pub fn join(browser: &Browser, invite: &str, name: &str, size: (u32, u32)) -> Page {
     let mut page = browser.open(&format!("{}#{invite}", as_file()), size, size == PHONE);
     with_name(&mut page, name);
     page.press("join-invited");
@@ -84,8 +84,7 @@ fn a_browser_waits_until_it_is_let_in() {
         let lines = twocan.lines();
         let invite = lines.next(PATIENCE);
         let browser = Browser::start(&program, &scratch, "profile", &[]);
-        let waits =
-            "document.querySelector('#nobody p').textContent.startsWith('Waiting for Host to let you in')";
+        let waits = "document.querySelector('.tile .nobody p')?.textContent.startsWith('Waiting for Host to let you in')";
 
         let mut first = join(&browser, &invite, "First", DESKTOP);
         first.wait(waits);

@@ -5,11 +5,12 @@
 //! encoders and decoders share what cores the machine has.
 //!
 //! `vp8` does it with a browser that has no H.264. `page` does the same with the page for people without the app, pressed
-//! and read as a person would, and `knock` what needs no reply: a browser at the app's door.
+//! and read as a person would, `knock` what needs no reply, a browser at the app's door, and `room` calls of more than two.
 
 mod devtools;
 mod knock;
 mod page;
+mod room;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

@@ -74,7 +74,7 @@ pub fn sees_and_hears_in(page: &mut Page, codec: &str) {
         }
         is_good.then(|| assert_eq!(now["codec"], codec))
     });
-    page.wait("getComputedStyle(document.getElementById('remote')).visibility === 'visible'");
+    page.wait("getComputedStyle(document.querySelector('#stage video')).visibility === 'visible'");
 }
 
 /// Waits until the program decodes pictures from somebody of this name; what it says of them.
@@ -129,12 +129,15 @@ fn two_browsers_talk_through_the_page() {
         bob.ask("document.querySelector('#bar [data-stop]').click()");
         bob.ask("document.querySelector('#bar [data-mute]').click()");
         ann.wait(
-            "!document.getElementById('their-mute').hidden && !document.getElementById('nobody').hidden",
+            "!document.getElementById('their-mute').hasAttribute('hidden') && !document.querySelector('.tile .nobody').hidden",
         );
-        assert_eq!(ann.text("document.querySelector('#nobody p').textContent"), "Bob sends no picture.");
+        assert_eq!(
+            ann.text("document.querySelector('.tile .nobody p').textContent"),
+            "Bob sends no picture."
+        );
         bob.look("page-call-phone-stopped");
         bob.ask("document.querySelector('#bar [data-stop]').click()");
-        ann.wait("document.getElementById('nobody').hidden");
+        ann.wait("document.querySelector('.tile .nobody').hidden");
         bob.press("hang-up");
         ann.wait("document.body.dataset.screen === 'ended'");
         assert_eq!(ann.text("document.getElementById('ended-title').textContent"), "Bob hung up");

@@ -15,7 +15,7 @@ use twocan::codec::{AudioEncoder, PACKET, VideoEncoder};
 use twocan::frame::{EncodedAudio, EncodedFrame, I420, RawFrame, RtpPacket};
 use twocan::pipeline::{Media, PeerMedia};
 use twocan::ports::{Inlet, Outlet, PeerId};
-use twocan::units::Bitrate;
+use twocan::units::{Bitrate, MediaKind};
 
 const MTU: usize = 1180;
 
@@ -105,7 +105,7 @@ fn send_pictures(recording: &Recording, inlet: &Inlet, ended: &AtomicBool) {
         for (index, payload) in payloads.into_iter().enumerate() {
             sequence = sequence.wrapping_add(1);
             let timestamp = (u64::from(number) * 90_000 / u64::from(recording.fps)) as u32;
-            let _ = inlet.video.try_send(packet(102, index == last, sequence, timestamp, payload));
+            let _ = inlet.put(MediaKind::Video, packet(102, index == last, sequence, timestamp, payload));
         }
     }
 }
@@ -122,7 +122,7 @@ fn send_sound(recording: &Recording, inlet: &Inlet, ended: &AtomicBool) {
         if let Some(payload) = &recording.sound[number as usize % recording.sound.len()] {
             sequence = sequence.wrapping_add(1);
             let timestamp = number.wrapping_mul(PACKET as u32);
-            let _ = inlet.audio.try_send(packet(111, false, sequence, timestamp, payload.clone()));
+            let _ = inlet.put(MediaKind::Audio, packet(111, false, sequence, timestamp, payload.clone()));
         }
     }
 }

@@ -231,5 +231,5 @@ fn forward(shared: Arc<Shared>) -> Inlet {
             }
         }
     });
-    Inlet { video, audio }
+    Inlet::new(video, audio)
 }

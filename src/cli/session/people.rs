@@ -36,6 +36,10 @@ impl People {
         self.0.iter().find_map(asks)
     }
 
+    pub fn name(&self, id: PeerId) -> Option<String> {
+        self.0.get(&id).map(|someone| someone.remote.name.clone()).filter(|name| !name.is_empty())
+    }
+
     fn are_named(&self) -> bool {
         self.0.values().any(|someone| !someone.told.name.is_empty())
     }

@@ -49,6 +49,9 @@ impl Task {
             let outside = self.links.iter().filter(|(_, link)| !link.call.state().in_call());
             outside.for_each(|(id, _)| self.shut_the_door(*id));
         }
+        if self.settings.topology != old.topology {
+            self.choose_topology(self.settings.topology);
+        }
         if self.settings.name != old.name {
             let name = crate::room::message::clean_name(&self.settings.name);
             self.links.keys().for_each(|id| self.say(*id, &self.hello(*id)));

@@ -126,6 +126,7 @@ impl Task {
         tracing::info!("the call goes on over a fresh connection");
         (link.peer, link.inbox, link.attempt) = (Some(peer), inbox, attempt);
         link.last_stats = PeerStats::default();
+        link.forget_streams();
         // Whether it is the same person is still to be seen.
         self.tell_trust(id, Comparison::Waiting);
         self.handle_net(id, event).await;

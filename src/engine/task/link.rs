@@ -1,7 +1,9 @@
 //! One link of the room: the call with one other person, as it was when there was no room. Its [`Call`] has the rules;
 //! what the whole room makes of it stands in `room`.
 
+use super::exchange::Exchange;
 use super::fresh::Fresh;
+use super::routes::Routing;
 use super::{NET_EVENTS, RemoteEnd, Task};
 use crate::engine::{Event, RemotePeer};
 use crate::invite::{BrowserGuest, Description, Kind};
@@ -10,7 +12,7 @@ use crate::ports::PeerId;
 use crate::room::call::{Action, Call, CallState, Happening, Rescue};
 use crate::room::roster::MemberId;
 use crate::stats::PeerStats;
-use crate::units::Resolution;
+use crate::units::{Bitrate, Resolution};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -51,6 +53,14 @@ pub(super) struct Link {
     pub view: Option<Option<Resolution>>,
     /// Something it sent was refused, and that was logged.
     pub warned: bool,
+    pub routes: Routing,
+    pub exchange: Exchange,
+    /// Smaller layers of our picture that this connection has, and whether they are made now.
+    pub layers: BTreeMap<u8, bool>,
+    /// How the other side, if it is the hub, can use each layer; `None`: not at all.
+    pub wishes: BTreeMap<u8, Option<Bitrate>>,
+    /// A hub has no use for a picture of ours of a higher rate.
+    pub cap: Option<Bitrate>,
 }
 
 impl Link {
@@ -135,6 +145,11 @@ impl Task {
             last_stats: PeerStats::default(),
             view: None,
             warned: false,
+            routes: Routing::default(),
+            exchange: Exchange::new(Instant::now()),
+            layers: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            cap: None,
         };
         self.links.insert(PeerId(self.people), link);
         PeerId(self.people)
@@ -243,6 +258,7 @@ impl Task {
             (Ok((connection, own)), None) => {
                 let peer = RemoteEnd::new(PeerId(made.attempt), connection, own.clone(), &self.media);
                 link.peer = Some(peer);
+                link.forget_streams();
                 link.last_stats = PeerStats::default();
                 if let Some(retired) = link.retired.take() {
                     self.closing.spawn(retired.let_go());

@@ -4,6 +4,7 @@
 //! Introductions make links between each two members: a mesh. That is the room's topology as it is; a link is known by
 //! its [`PeerId`], not by whose streams it carries.
 
+use super::choice::Choosing;
 use super::link::{Carrier, From, Link};
 use super::{Task, random_id};
 use crate::engine::peer::own_code;
@@ -53,6 +54,7 @@ impl Task {
     pub(super) fn found(&mut self, founder: bool) {
         self.room.roster = Roster::new(self.room.me, &clean_name(&self.settings.name), founder);
         self.room.door = Door::Shut;
+        self.choosing = Choosing::new(self.settings.topology);
     }
 
     /// What the faces are told: the state of the link that counts most.
@@ -115,6 +117,7 @@ impl Task {
         self.meet(id);
         self.settle_room();
         self.keep_open();
+        self.stirred = true;
         self.tell_invite();
         if self.links.is_empty() {
             self.passphrase = None;
@@ -290,6 +293,8 @@ impl Task {
             self.shut_invites();
         }
         self.keep_open();
+        self.rule();
+        self.stirred = true;
         self.tell_room();
     }
 
@@ -301,6 +306,9 @@ impl Task {
             we_are_host: roster.is_host(),
             host: host.map(|(id, _)| *id),
             locked: roster.is_locked(),
+            hub: self.hub_as_shown(),
+            one_picture: roster.ruling().mixed.contains(&roster.me()),
+            topology: self.choosing.room(),
         };
         if state != self.room.told {
             self.room.told = state;
@@ -319,7 +327,7 @@ impl Task {
         self.settle_room();
     }
 
-    fn member_of(&self, id: PeerId) -> Option<MemberId> {
+    pub(super) fn member_of(&self, id: PeerId) -> Option<MemberId> {
         self.links.get(&id).filter(|link| link.counts)?.member
     }
 

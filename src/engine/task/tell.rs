@@ -2,6 +2,7 @@
 
 use super::link::Carrier;
 use super::{LEVEL_STEP, Task};
+use crate::choice::GuestChoice;
 use crate::engine::peer::quality;
 use crate::engine::{Event, Presence, Quality};
 use crate::invite::Kind;
@@ -50,8 +51,17 @@ impl Task {
         let Some(link) = self.links.get(&id) else { return };
         let (Some(drawn), Some(peer)) = (link.view, &link.peer) else { return };
         peer.media.set_shown(drawn.is_some());
-        let Resolution { width, height } = drawn.unwrap_or(Resolution::new(0, 0));
-        peer.say(&Message::View { width, height, shown: drawn.is_some() });
+        let view = |member, drawn: Option<Resolution>| {
+            let Resolution { width, height } = drawn.unwrap_or(Resolution::new(0, 0));
+            Message::View { member, width, height, shown: drawn.is_some() }
+        };
+        if let Some(hub) = self.hub_of(id) {
+            return self.say(hub, &view(link.member, drawn));
+        }
+        // Those to whom we pass it on may draw it larger.
+        let larger =
+            |a: Resolution, b: Resolution| Resolution::new(a.width.max(b.width), a.height.max(b.height));
+        peer.say(&view(None, drawn.into_iter().chain(self.passed_on(id)).reduce(larger)));
     }
 
     pub(super) fn mute_microphone(&mut self, muted: bool) {
@@ -67,6 +77,8 @@ impl Task {
 
     /// Who is at the other end of this link, if that is news.
     pub(super) fn tell_remote(&mut self, id: PeerId) {
+        let hub = self.links.get(&id).and_then(|link| link.routes.seen_in());
+        let seen_in = hub.and_then(|_| self.hub_of(id));
         let Some(link) = self.links.get_mut(&id) else { return };
         let presence = presence(link.call.state());
         let member = match link.carrier {
@@ -75,9 +87,12 @@ impl Task {
         };
         let mut remote = link.peer.as_ref().map(|peer| peer.remote.clone()).unwrap_or_default();
         remote.presence = presence;
+        remote.seen_in = seen_in;
         if let Some(shown) = member.and_then(|member| self.room.roster.shown_name(member)) {
             remote.name = shown;
         }
+        remote.one_picture = member.is_some_and(|member| self.room.roster.ruling().mixed.contains(&member));
+        remote.way = member.map_or(GuestChoice::Automatic, |member| self.choosing.guest(member));
         let greeted = link.peer.as_ref().is_some_and(|peer| peer.greeted);
         let is_there = greeted || presence != Presence::Joining || link.carrier != Carrier::People;
         if !is_there || link.told.as_ref() == Some(&remote) {
@@ -165,6 +180,13 @@ impl Task {
             link.last_stats = now.clone();
             peers.push(now);
             people.push((id, quality));
+        }
+        // Whoever comes by the hub is seen as well as the hub is.
+        let by_hub: Vec<_> = people.iter().map(|(id, _)| self.hub_of(*id)).collect();
+        for (place, hub) in by_hub.into_iter().enumerate() {
+            if let Some((_, quality)) = people.iter().find(|(id, _)| Some(*id) == hub).copied() {
+                people[place].1 = quality;
+            }
         }
         if peers.is_empty() {
             return;

@@ -9,7 +9,7 @@ use crate::pipeline::MediaEvent;
 use crate::ports::PeerId;
 use crate::room::call::{CallState, Happening, Rescue};
 use crate::room::message::Message;
-use crate::units::Resolution;
+use crate::units::{Bitrate, Resolution};
 use std::time::Instant;
 
 impl Task {
@@ -41,11 +41,11 @@ impl Task {
             }
             NetEvent::Control(text) => self.handle_message(id, &text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
-            NetEvent::VideoTarget(target) => peer.media.set_video_target(target),
+            NetEvent::VideoTarget(target) => self.share_target(id, target).await,
             NetEvent::AudioLoss(share) => peer.media.set_audio_loss(share),
             NetEvent::SenderReport(report) => peer.media.sender_report(report),
-            // Of a room with a host that forwards.
-            NetEvent::ForwardedReport(..) | NetEvent::LayerKeyframeWanted(_) => {}
+            NetEvent::ForwardedReport(name, report) => self.hear_forwarded_report(id, &name, report),
+            NetEvent::LayerKeyframeWanted(layer) => peer.media.request_layer_keyframe(layer),
             NetEvent::Offline(offline) => self.face.tell(Event::Offline(offline)),
             NetEvent::Knock(guest) => self.let_in(id, guest).await,
             NetEvent::BrowserKnock(guest) => self.let_in_browser(id, *guest),
@@ -90,8 +90,29 @@ impl Task {
                 self.settle_room();
             }
             Some(Message::Refuse) => self.happen(id, Happening::Refused),
-            Some(Message::View { width, height, shown }) => {
-                peer.media.peer_view(shown.then_some(Resolution::new(width, height)));
+            Some(Message::View { member, width, height, shown }) => {
+                let drawn = shown.then_some(Resolution::new(width, height));
+                match member {
+                    None => self.hear_view(id, Some(drawn)),
+                    Some(member) => self.hear_forwarded_view(id, member, drawn).await,
+                }
+            }
+            Some(Message::Direct { wanted }) => self.hear_direct(id, wanted),
+            Some(Message::Mix { members }) => {
+                link.routes.mix = members;
+                self.stirred = true;
+            }
+            Some(Message::Offer { sdp }) => {
+                self.hear_offer(id, &sdp).await;
+                self.stirred = true;
+            }
+            Some(Message::Answer { sdp }) => {
+                self.hear_answer(id, &sdp).await;
+                self.stirred = true;
+            }
+            Some(Message::Layer { layer, wanted, kbps, .. }) => {
+                self.hear_layer(id, layer, wanted.then(|| Bitrate::from_kbps(kbps.into())));
+                self.stirred = true;
             }
             Some(Message::Mute { microphone_muted, camera_stopped }) => {
                 peer.remote.microphone_muted = microphone_muted;
@@ -149,10 +170,7 @@ impl Task {
                 self.microphone_level = level;
                 self.tell_levels();
             }
-            MediaEvent::NeedsKeyframe(id) => {
-                let peers = self.links.values().filter_map(|link| link.peer.as_ref());
-                peers.filter(|peer| peer.id == id).for_each(|peer| peer.connection.request_keyframe());
-            }
+            MediaEvent::NeedsKeyframe(id) => self.ask_for_keyframe(id),
         }
         match runs {
             Some((DeviceKind::Camera, runs)) if runs != self.camera_runs => {

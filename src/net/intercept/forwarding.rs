@@ -34,7 +34,7 @@ impl Forwarding {
             return;
         }
         let now = Instant::now();
-        let open = self.monitor.may_send_pictures();
+        let open = self.monitor.may_forward();
         for Forward { sender, kind, item, .. } in self.taken.drain(..) {
             let Some(ssrc) = self.monitor.streams.outgoing(sender, kind).filter(|_| open) else { continue };
             let packet = match item {

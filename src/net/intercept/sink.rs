@@ -79,12 +79,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Sink {
             self.monitor.streams.handle_own(kind, None, &received);
         }
         self.monitor.with_inlet(|inlet| {
-            let queue = match kind {
-                MediaKind::Audio => &inlet.audio,
-                MediaKind::Video => &inlet.video,
-            };
             // No room or nobody there: lost, as on the way.
-            if queue.try_send(received).is_err() {
+            if !inlet.put(kind, received) {
                 tracing::trace!(?kind, "a received packet found no room");
             }
         });

@@ -82,9 +82,19 @@ impl Peer {
         self.monitor.streams.set_relay(inlet);
     }
 
+    /// Whether our own sound and picture are kept back here, because the other end gets them another way.
+    pub fn hold(&self, held: bool) {
+        self.monitor.set_held(held);
+    }
+
     /// Where to put what is forwarded to the other end. Bounded: what finds no room is lost.
     pub fn forwards(&self) -> Arc<Outbox> {
         self.monitor.streams.outbox.clone()
+    }
+
+    /// Whether the other side takes H.264: what is forwarded is not encoded anew, and a mix is made as that.
+    pub fn takes_forwarded(&self) -> bool {
+        self.agreed.get() == Some(VideoCodec::H264)
     }
 
     /// There are to be streams for a member of the room. `name`: what the room calls them; letters, digits, `-_.`, at
@@ -93,8 +103,7 @@ impl Peer {
         if !Mark::is_sayable(name) {
             return Err(NetError::Internal("the name of a member cannot be said".into()));
         }
-        // What is forwarded is not encoded anew.
-        if self.agreed.get() != Some(VideoCodec::H264) {
+        if !self.takes_forwarded() {
             return Err(NetError::Internal(
                 "the other side does not take H.264, which is what is forwarded".into(),
             ));
@@ -139,7 +148,7 @@ impl Peer {
         if !(1..MAX_LAYERS as u8).contains(&layer) {
             return Err(NetError::Internal("there is no such layer".into()));
         }
-        if self.agreed.get() != Some(VideoCodec::H264) {
+        if !self.takes_forwarded() {
             return Err(NetError::Internal(
                 "smaller layers are H.264, which the other side does not take".into(),
             ));

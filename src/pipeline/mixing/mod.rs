@@ -198,10 +198,15 @@ impl Mixing {
         self.audio.take(id);
     }
 
+    /// While somebody moves from one encoder to another, nobody may look for them.
+    pub fn hold_still<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _still = lock(&self.sources);
+        act()
+    }
+
     /// Whatever makes the peer's pictures now.
     pub fn with_video<T>(&self, id: PeerId, direct: &VideoOuts, use_it: impl FnOnce(&VideoOut) -> T) -> T {
-        let _still = lock(&self.sources);
-        use_it(self.video.iter().find(|band| band.has(id)).unwrap_or(direct.of(id)))
+        self.hold_still(|| use_it(self.video.iter().find(|band| band.has(id)).unwrap_or(direct.of(id))))
     }
 
     /// Moves every peer to where the plan wants it.
@@ -213,7 +218,7 @@ impl Mixing {
         }
         for (id, _) in sources {
             if wanted(id) {
-                if let Some(outlet) = direct.video.usual().take(*id) {
+                if let Some(outlet) = direct.video.take_usual(*id) {
                     self.video[bands::first(outlet.target())].put(outlet);
                     direct.camera.release();
                 }

@@ -321,6 +321,7 @@ impl Sim {
                 let theirs = self.people[*other].as_ref().unwrap();
                 assert_eq!(theirs.host(), roster.host(), "seed {seed}: the host of {who} and {other}");
                 assert_eq!(theirs.is_locked(), roster.is_locked(), "seed {seed}: the lock");
+                assert_eq!(theirs.ruling(), roster.ruling(), "seed {seed}: the ruling");
                 for one in &members {
                     assert_eq!(theirs.shown_name(*one), roster.shown_name(*one), "seed {seed}: a name");
                 }
@@ -362,6 +363,14 @@ fn every_run_ends_with_one_roster_and_a_full_mesh() {
                         }
                         sim.settle(one);
                     }
+                    8 => {
+                        let now = at(sim.now);
+                        let mixed = BTreeSet::from([id(other as u8)]);
+                        if let Some(roster) = &mut sim.people[one] {
+                            let _ = roster.rule(now, Ruling { hub: Some(id(one as u8)), mixed });
+                        }
+                        sim.settle(one);
+                    }
                     6 if one != other && alive.len() > 3 => {
                         let now = at(sim.now);
                         if let Some(roster) = &mut sim.people[one] {
@@ -399,6 +408,8 @@ fn report(number: u64, host: u8, members: &[u8]) -> Report {
         host: id(host),
         locked: false,
         removed: vec![],
+        ruling: Ruling::default(),
+        means: Means::default(),
         members: members.iter().map(|n| entry(*n)).collect(),
     }
 }
@@ -457,15 +468,20 @@ fn what_is_forged_unknown_oversized_or_too_much_is_refused() {
 fn nobody_makes_himself_the_host_of_a_room_of_three() {
     let mut roster = room();
     assert!(roster.is_host());
-    let coup = Report { order: 0, locked: true, removed: vec![id(0), id(2)], ..report(2, 1, &[0, 1, 2, 3]) };
+    let ruling = Ruling { hub: Some(id(1)), ..Ruling::default() };
+    let coup =
+        Report { order: 0, locked: true, removed: vec![id(0), id(2)], ruling, ..report(2, 1, &[0, 1, 2, 3]) };
     roster.handle_report(at(10), id(1), coup).unwrap();
-    assert!(roster.is_host() && !roster.is_locked() && !roster.is_removed(id(2)));
+    assert!(
+        roster.ruling().is_mesh() && roster.is_host() && !roster.is_locked() && !roster.is_removed(id(2))
+    );
     assert!(outputs(&mut roster).is_empty());
     // When most follow somebody else, so do we.
     roster.handle_report(at(20), id(2), report(2, 1, &[0, 1, 3])).unwrap();
     roster.handle_report(at(20), id(3), report(2, 1, &[0, 1, 2])).unwrap();
     assert_eq!(roster.host(), id(1));
     assert_eq!(roster.lock(at(30), true), Err(Refused::NotHost));
+    assert_eq!(roster.rule(at(30), Ruling::default()), Err(Refused::NotHost));
     assert_eq!(roster.remove(at(30), id(2)), Err(Refused::NotHost));
 }
 

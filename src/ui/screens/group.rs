@@ -10,7 +10,7 @@ use crate::engine::Presence;
 use crate::room::call::CallState;
 use crate::ui::grid::{self, Places};
 use crate::ui::icons;
-use crate::ui::people::{People, Who};
+use crate::ui::people::{People, Person, Who};
 use crate::ui::video::{self, Fill};
 use crate::ui::view::{Scene, View};
 use crate::ui::widgets::{self, RoundButton, Tile};
@@ -35,7 +35,7 @@ pub fn area(stage: Rect, side: f32) -> Rect {
 
 /// Everybody with a tile, in their order; we are the last.
 fn everybody(scene: &Scene<'_>) -> Vec<Who> {
-    let others = scene.model.people.present().map(|person| Who::Peer(person.id));
+    let others = scene.model.people.tiled().map(|person| Who::Peer(person.id));
     others.chain((!scene.view.own_hidden).then_some(Who::Me)).collect()
 }
 
@@ -45,6 +45,10 @@ fn large(scene: &Scene<'_>, all: &[Who]) -> Option<Who> {
         return Some(pinned);
     }
     let others = |who: Who| who != Who::Me && all.contains(&who);
+    // A picture of everybody is not one tile among others.
+    if let Some(mix) = all.iter().copied().find(|who| is_mix(&scene.model.people, *who)) {
+        return Some(mix);
+    }
     let speaker = scene.model.people.speakers.featured(others);
     scene.view.speaker_view.then(|| speaker.or(all.iter().copied().find(|who| others(*who))))?
 }
@@ -73,11 +77,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, area: Rect) {
     {
         scene.view.open_people();
     }
-    for who in all {
-        if let Who::Peer(id) = who {
-            scene.view.drawn.entry(id).or_insert(None);
-        }
+    for person in scene.model.people.present() {
+        scene.view.drawn.entry(person.id).or_insert(None);
     }
+}
+
+fn is_mix(people: &People, who: Who) -> bool {
+    matches!(who, Who::Peer(id) if people.is_mixer(id))
 }
 
 fn row(ui: &mut Ui, scene: &mut Scene<'_>, people: &[Who], places: &Places) {
@@ -91,7 +97,9 @@ fn picture<'a>(scene: &Scene<'a>, who: Who) -> Option<&'a video::View> {
     match who {
         Who::Me => (!scene.model.camera_stopped).then_some(scene.own),
         Who::Peer(id) => {
-            let stopped = scene.model.people.find(id).is_some_and(|person| person.remote.camera_stopped);
+            let people = &scene.model.people;
+            let stopped = people.find(id).is_some_and(|person| person.remote.camera_stopped);
+            let stopped = stopped && !people.is_mixer(id);
             scene.remote(id).filter(|_| !stopped)
         }
     }
@@ -121,19 +129,32 @@ fn about(scene: &Scene<'_>, who: Who, opacity: f32) -> Tile {
             ..common
         },
         Who::Peer(id) => match people.find(id) {
+            Some(person) if people.is_mixer(id) => Tile {
+                name: format!("Everybody, from {}", person.name),
+                letter: person.name.clone(),
+                silenced: scene.view.volume(id) == 0.0,
+                quality: Some(person.quality),
+                waits: waits(scene, person),
+                pinned: common.pinned,
+                ..Tile::default()
+            },
             Some(person) => Tile {
                 name: person.name.clone(),
                 letter: person.name.clone(),
                 muted: person.remote.microphone_muted,
                 silenced: scene.view.volume(id) == 0.0,
                 quality: Some(person.quality),
-                waits: person.remote.presence == Presence::Away
-                    || matches!(scene.model.call, CallState::Reconnecting { .. }),
+                waits: waits(scene, person),
                 ..common
             },
             None => common,
         },
     }
+}
+
+/// Nothing comes from them now.
+fn waits(scene: &Scene<'_>, person: &Person) -> bool {
+    person.remote.presence == Presence::Away || matches!(scene.model.call, CallState::Reconnecting { .. })
 }
 
 /// How much of a reaction shows: it fades where fading costs nothing.

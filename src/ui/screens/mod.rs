@@ -20,6 +20,7 @@ pub mod rescue;
 pub mod servers;
 pub mod settings;
 pub mod statistics;
+mod ways;
 pub mod words;
 
 use super::icons;

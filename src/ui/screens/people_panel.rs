@@ -1,6 +1,7 @@
 //! The list of people at the right of a group call: who is there, how well they are connected, how loud they are
 //! played.
 
+use super::ways;
 use crate::device::DeviceKind;
 use crate::ui::icons;
 use crate::ui::people::{Person, Who};
@@ -39,6 +40,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect, foot: f32) {
             ui.set_height(place.height() - 24.0);
             ui.spacing_mut().item_spacing.y = 4.0;
             head(ui, scene);
+            ways::of_call(ui, scene);
             let room = ui.available_height() - TARGET - 12.0;
             let list = egui::ScrollArea::vertical().max_height(room).auto_shrink([false, false]);
             list.show(ui, |ui| {
@@ -156,8 +158,13 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, who: Who) {
     let mut job = egui::text::LayoutJob::simple_singleline(name, theme::regular(15.0), color);
     job.wrap = egui::text::TextWrapping::truncate_at_width((right - left).max(20.0));
     let text = ui.painter().layout_job(job);
-    let at = Align2::LEFT_CENTER.anchor_size(pos2(left, middle), text.size());
+    let way = ways::of_person(scene, who);
+    let line = if way.is_some() { middle - 9.0 } else { middle };
+    let at = Align2::LEFT_CENTER.anchor_size(pos2(left, line), text.size());
     ui.painter().galley(at.min, text, color);
+    if let Some(way) = way {
+        second_line(ui, &response, pos2(left, middle + 10.0), right, way);
+    }
     if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
         scene.view.selected = (!open && is_in).then_some(who);
     }
@@ -166,17 +173,36 @@ fn row(ui: &mut Ui, scene: &mut Scene<'_>, who: Who) {
     }
 }
 
+/// Under the name, as far as there is room.
+fn second_line(ui: &Ui, row: &egui::Response, at: egui::Pos2, right: f32, words: String) {
+    let mut job = egui::text::LayoutJob::simple_singleline(words.clone(), theme::regular(12.0), DARK.muted);
+    job.wrap = egui::text::TextWrapping::truncate_at_width((right - at.x).max(20.0));
+    let text = ui.painter().layout_job(job);
+    let place = Align2::LEFT_CENTER.anchor_size(at, text.size());
+    ui.painter().galley(place.min, text, DARK.muted);
+    let line = ui.interact(place, row.id.with("way"), Sense::hover());
+    line.widget_info(|| WidgetInfo::labeled(Role::Label, true, &words));
+}
+
 /// Volume and pin.
 fn details(ui: &mut Ui, scene: &mut Scene<'_>, who: Who) {
     Frame::new().inner_margin(Margin { left: 12, right: 4, top: 0, bottom: 4 }).show(ui, |ui| {
         ui.set_width(ui.available_width());
+        let people = &scene.model.people;
+        let person = if let Who::Peer(id) = who { people.find(id) } else { None };
+        let mixer = person.and_then(|person| people.mixer_of(person));
+        match (who, mixer) {
+            (Who::Peer(_), Some(mixer)) => ways::mixed(ui, mixer),
+            (Who::Peer(id), None) => volume(ui, scene, id),
+            (Who::Me, _) => {}
+        }
         if let Who::Peer(id) = who {
-            volume(ui, scene, id);
+            ways::of_guest(ui, scene, id);
         }
         ui.horizontal_wrapped(|ui| {
             let pinned = scene.view.pinned == Some(who);
             let (icon, label) = if pinned { (icons::KEEP_OFF, "Unpin") } else { (icons::KEEP, "Pin") };
-            if Button::new(Look::Secondary, label).icon(icon).show(ui).clicked() {
+            if mixer.is_none() && Button::new(Look::Secondary, label).icon(icon).show(ui).clicked() {
                 super::group::toggle_pin(scene.view, who);
             }
             if let Who::Peer(id) = who

@@ -9,6 +9,7 @@ use crate::settings::{NoiseSuppression, Settings, Theme};
 use crate::ui::model::DeviceStatus;
 use crate::ui::view::Scene;
 use crate::ui::widgets::{self, Choice};
+use crate::ui::wording;
 use crate::units::Bitrate;
 use eframe::egui::{RichText, Ui};
 
@@ -39,6 +40,11 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         group(ui, "Sound");
         noise_picker(ui, scene);
         toggle(ui, scene, "Automatic gain", "Keeps your voice equally loud", |s| &mut s.automatic_gain);
+        group(ui, "Calls of more than two");
+        topology_picker(ui, scene);
+        toggle(ui, scene, "I want one picture", "Of everybody: for a weak computer or a narrow link", |s| {
+            &mut s.one_picture
+        });
         group(ui, "Appearance");
         theme_picker(ui, scene);
         group(ui, "Network");
@@ -165,6 +171,20 @@ fn noise_picker(ui: &mut Ui, scene: &mut Scene<'_>) {
         |settings, level| settings.noise_suppression = level,
     );
     widgets::quiet(ui, "Takes fans and keyboards out of your voice. Off is best for music.");
+}
+
+fn topology_picker(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let now = scene.settings.topology;
+    pick(
+        ui,
+        scene,
+        "When you are the host",
+        &wording::TOPOLOGIES,
+        now,
+        |choice| wording::topology(choice).0.to_owned(),
+        |settings, choice| settings.topology = choice,
+    );
+    widgets::quiet(ui, format!("{}.", wording::topology(now).1));
 }
 
 fn theme_picker(ui: &mut Ui, scene: &mut Scene<'_>) {

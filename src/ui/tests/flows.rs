@@ -33,6 +33,8 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
         Command::Lock(on) => format!("lock {on}"),
         Command::MuteGuest(_) => "mute guest".into(),
         Command::Remove(_) => "remove".into(),
+        Command::Topology(choice) => format!("topology {choice:?}"),
+        Command::GuestWay(id, choice) => format!("way {} {choice:?}", id.0),
         Command::HangUp => "hang up".into(),
         Command::Dismiss => "dismiss".into(),
         Command::Apply(_) => "apply".into(),

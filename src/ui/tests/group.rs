@@ -3,7 +3,8 @@
 use super::flows::asked;
 use super::people;
 use super::rig::{Rig, Setup, own_code, plain};
-use crate::engine::{Command, Event, Presence, Quality, RoomState};
+use crate::choice::{GuestChoice, TopologyChoice};
+use crate::engine::{Command, Event, Hub, Presence, Quality, RoomState};
 use crate::invite::Kind;
 use crate::ports::PeerId;
 use crate::room::message::Reaction;
@@ -222,6 +223,61 @@ fn only_the_host_mutes_removes_and_locks() {
     rig.click("Remove");
     rig.click("Lock: nobody more comes in");
     assert_eq!(asked(&mut rig), ["mute guest", "remove", "lock true"]);
+}
+
+#[test]
+fn the_list_says_in_what_way_the_call_is_connected_and_the_host_chooses() {
+    let mut rig = group();
+    rig.commands();
+    let room = RoomState { people: 4, ..RoomState::default() };
+    rig.say(Event::Room(room));
+    rig.key(Key::L);
+    let picker = "How this call is connected";
+    assert!(rig.shows("Everybody sends to everybody.") && !rig.shows(picker));
+    rig.say(Event::Room(RoomState { hub: Some(Hub::Person(BO)), ..room }));
+    assert!(rig.shows("Bo passes everything on.") && !rig.shows("from now on"));
+    rig.say(Event::Room(RoomState { hub: Some(Hub::We), we_are_host: true, ..room }));
+    assert!(rig.shows("You pass everything on from now on."), "it costs this computer");
+    rig.choose(picker, "Through one");
+    assert_eq!(asked(&mut rig), ["topology Forward"]);
+    rig.click("Cy");
+    rig.choose("What Cy gets", "One picture");
+    assert_eq!(asked(&mut rig), ["way 3 Mix"]);
+    rig.change(CY, |cy| (cy.one_picture, cy.way) = (true, GuestChoice::Mix));
+    assert!(rig.shows("gets one picture of everybody"));
+    let direct = RoomState { we_are_host: true, topology: TopologyChoice::Mesh, ..room };
+    rig.say(Event::Room(direct));
+    assert!(!rig.shows("What Cy gets"), "there is nobody who could make one");
+}
+
+#[test]
+fn a_picture_of_everybody_is_large_and_who_is_in_it_has_no_tile() {
+    let mut rig = group();
+    for id in [ANN, CY] {
+        rig.change(id, |person| person.seen_in = Some(BO));
+    }
+    let room = RoomState { people: 4, hub: Some(Hub::Person(BO)), one_picture: true, ..RoomState::default() };
+    rig.say(Event::Room(room));
+    assert!(rig.shows("Bo sends you one picture of everybody from now on."));
+    let me = rig.harness.get_by_label("Your picture").rect();
+    assert!(tile(&rig, "Everybody, from Bo").width() > 2.0 * me.width());
+    for name in ["Ann", "Bo", "Cy"] {
+        let label = format!("Picture of {name}");
+        assert!(rig.harness.query_by_role_and_label(Role::Image, &label).is_none(), "{name}");
+    }
+    assert!(rig.shows("4 people"));
+    for _ in 0..3 {
+        rig.wait(Duration::from_secs(1));
+    }
+    let views = rig.views();
+    assert!(views[&BO].is_some() && views[&ANN].is_none() && views[&CY].is_none(), "{views:?}");
+    rig.key(Key::L);
+    assert!(rig.shows("in the picture from Bo"));
+    rig.click("Ann");
+    assert!(rig.shows("Bo sends you one picture and one sound of everybody."));
+    assert!(rig.harness.query_by_role_and_label(Role::Button, "Pin").is_none());
+    rig.change(ANN, |ann| ann.seen_in = None);
+    assert!(rig.shows("Picture of Ann"), "their own picture has come");
 }
 
 #[test]

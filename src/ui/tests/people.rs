@@ -36,6 +36,31 @@ pub fn guest(number: usize) -> I420 {
     recorded(&picture, size, zoom, number % 2 == 1, (light % 5) as i16 * 9 - 18)
 }
 
+/// What whoever mixes sends: six people in two rows.
+pub fn everybody() -> I420 {
+    const COLUMNS: usize = 3;
+    let mut to = I420::black(Resolution::HD);
+    let whole = Resolution::HD.width as usize;
+    let tile = (whole / COLUMNS) & !7;
+    for index in 0..2 * COLUMNS {
+        let size = Resolution::new(tile as u32 - 8, (tile as u32 * 9 / 16) & !7);
+        let light = (index % 5) as i16 * 9 - 18;
+        let source = if index % 4 == 2 { cat() } else { astronaut() };
+        let picture = recorded(&source, size, 1.0 + (index % 3) as f32 * 0.3, index % 2 == 1, light);
+        let (left, top) = (tile * (index % COLUMNS), 96 + (size.height as usize + 8) * (index / COLUMNS));
+        let (wanted, given) = (to.planes_mut(), picture.planes());
+        let planes = [(wanted.0, given.0, 1), (wanted.1, given.1, 2), (wanted.2, given.2, 2)];
+        for (out, plane, part) in planes {
+            let width = size.width as usize / part;
+            for (row, line) in plane.chunks_exact(width).enumerate() {
+                let at = (top / part + row) * (whole / part) + left / part;
+                out[at..at + width].copy_from_slice(line);
+            }
+        }
+    }
+    to
+}
+
 /// The middle of a picture, as another camera gives it.
 fn recorded(from: &I420, size: Resolution, zoom: f32, mirrored: bool, light: i16) -> I420 {
     let source = from.resolution();

@@ -216,6 +216,15 @@ impl Rig {
         self.settle();
     }
 
+    /// Opens a list and takes one of its lines, which may have a second line.
+    pub fn choose(&mut self, name: &str, line: &str) {
+        use egui_kittest::kittest::Queryable as _;
+        self.harness.get_by_role_and_label(egui::Role::ComboBox, name).click();
+        self.settle();
+        self.harness.get_by_role_and_label(egui::Role::MenuItemRadio, line).click();
+        self.settle();
+    }
+
     pub fn key(&mut self, key: egui::Key) {
         self.harness.key_press(key);
         self.settle();

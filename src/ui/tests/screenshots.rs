@@ -3,9 +3,10 @@
 
 use super::rig::{PERSON, Rig, Setup};
 use super::{palette, people};
+use crate::choice::GuestChoice;
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
 use crate::engine::{
-    Event, NearbyPerson, PageGuest, Presence, Quality, Refusal, RemotePeer, RoomState, Trouble,
+    Event, Hub, NearbyPerson, PageGuest, Presence, Quality, Refusal, RemotePeer, RoomState, Trouble,
 };
 use crate::invite::{InviteError, Kind};
 use crate::ports::PeerId;
@@ -16,7 +17,8 @@ use crate::room::nat::{Mapping, Nat, Outlook};
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
-use eframe::egui::{Key, Theme};
+use eframe::egui::{Key, Role, Theme};
+use egui_kittest::kittest::Queryable as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +63,13 @@ const SCENES: &[(&str, Scene)] = &[
     ("group-speaker-12", group_speaker_12),
     ("group-people", group_people),
     ("group-person", group_person),
+    ("group-ways", group_ways),
+    ("group-ways-host", group_ways_host),
+    ("group-ways-choice", group_ways_choice),
+    ("group-ways-guest", group_ways_guest),
+    ("group-mixed", group_mixed),
+    ("group-mixed-people", group_mixed_people),
+    ("group-mixed-news", group_mixed_news),
     ("group-reactions", group_reactions),
     ("group-add", group_add),
     ("group-asked", group_asked),
@@ -381,6 +390,62 @@ fn group_person(rig: &mut Rig) {
     rig.click("Ann");
 }
 
+/// Somebody else passes everything on.
+fn group_ways(rig: &mut Rig) {
+    group(rig, 5);
+    rig.say(Event::Room(RoomState { people: 5, hub: Some(Hub::Person(PeerId(2))), ..RoomState::default() }));
+    rig.key(Key::L);
+}
+
+/// We do, and as the host choose for a guest with a narrow link.
+fn group_ways_host(rig: &mut Rig) {
+    group(rig, 5);
+    let hub = Some(Hub::We);
+    rig.say(Event::Room(RoomState { people: 5, we_are_host: true, hub, ..RoomState::default() }));
+    rig.change(PeerId(3), |person| (person.one_picture, person.way) = (true, GuestChoice::Mix));
+    rig.key(Key::L);
+    rig.click("Ann");
+}
+
+fn group_ways_choice(rig: &mut Rig) {
+    group_ways_host(rig);
+    open(rig, "How this call is connected");
+}
+
+fn group_ways_guest(rig: &mut Rig) {
+    group_ways_host(rig);
+    open(rig, "What Ann gets");
+}
+
+fn open(rig: &mut Rig, name: &str) {
+    rig.harness.get_by_role_and_label(Role::ComboBox, name).click();
+    rig.settle();
+}
+
+/// As it looks to a guest who gets one picture; who makes it is the second to have come.
+fn group_mixed(rig: &mut Rig) {
+    group(rig, 7);
+    let mixer = PeerId(2);
+    for id in (1..7).map(PeerId).filter(|id| *id != mixer) {
+        rig.change(id, |person| person.seen_in = Some(mixer));
+    }
+    rig.put_of(mixer, people::everybody());
+    let room =
+        RoomState { people: 7, hub: Some(Hub::Person(mixer)), one_picture: true, ..RoomState::default() };
+    rig.say(Event::Room(room));
+}
+
+fn group_mixed_people(rig: &mut Rig) {
+    group_mixed(rig);
+    rig.key(Key::L);
+    rig.click("Eileen");
+}
+
+/// The message that says so.
+fn group_mixed_news(rig: &mut Rig) {
+    group_mixed(rig);
+}
+
 fn group_reactions(rig: &mut Rig) {
     group(rig, 5);
     rig.key(Key::H);
@@ -500,11 +565,13 @@ fn shoot(name: &str, scene: Scene, theme: Theme, size: (f32, f32), path: &Path) 
     let mut rig = Rig::with(Setup { theme, size, scale, ..Setup::default() });
     scene(&mut rig);
     // Messages that pass by are not what the picture is about.
-    rig.wait(Duration::from_secs(if matches!(name, "reconnecting" | "call-muted" | "group-reactions") {
-        0
-    } else {
-        4
-    }));
+    rig.wait(Duration::from_secs(
+        if matches!(name, "reconnecting" | "call-muted" | "group-reactions" | "group-mixed-news") {
+            0
+        } else {
+            4
+        },
+    ));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     palette::save(&rig.harness.render().unwrap(), path);
 }
