@@ -1,7 +1,7 @@
 //! The task of the host that forwards (SFU): owns the [`Relay`], between the connections.
 //!
 //! ```text
-//!  Peer (sender)  -- RelayInlet --> task: Relay -- Forward --> Peer::forwards (receivers)
+//!  Peer (sender)  -- RelayInlet --> task: Relay -- Forward --> Outbox of each receiver's Peer
 //!                                     |  Request                -> SfuEvent -> engine
 //! ```
 //!
@@ -10,11 +10,12 @@
 //! picture does not go through here: its encoder feeds each connection as in a call of two, and what it needs of a
 //! link is taken off that link's budget.
 
-use super::{Peer, RelayInlet, Relayed};
+use super::{Outbox, Peer, RelayInlet, Relayed};
 use crate::ports::PeerId;
 use crate::relay::{Encoding, Forward, Relay, Request, View};
 use crate::units::Bitrate;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -30,7 +31,7 @@ const BATCH: usize = 64;
 pub type SfuEvent = Request;
 
 enum Order {
-    Join(PeerId, mpsc::Sender<Forward>),
+    Join(PeerId, Arc<Outbox>),
     Leave(PeerId),
     Encodings(PeerId, Vec<Encoding>),
     View { receiver: PeerId, sender: PeerId, view: View },
@@ -102,7 +103,7 @@ async fn run(
     mut packets: mpsc::Receiver<Relayed>,
     events: mpsc::Sender<SfuEvent>,
 ) {
-    let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, mpsc::Sender<Forward>>::new());
+    let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, Arc<Outbox>>::new());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let deadline = relay.deadline();
@@ -139,7 +140,7 @@ async fn run(
         }
         let mut emit = |forward: Forward| {
             if let Some(link) = links.get(&forward.receiver)
-                && link.try_send(forward).is_err()
+                && !link.put(forward)
             {
                 tracing::trace!("a connection is behind: a forwarded packet was lost");
             }
@@ -158,6 +159,7 @@ async fn run(
             }
         }
         relay.handle_timeout(now, &mut emit);
+        links.values().for_each(|link| link.send());
         while let Some(request) = relay.poll_request() {
             if events.try_send(request).is_err() {
                 tracing::debug!(?request, "the engine is busy: a request of the relay was dropped");

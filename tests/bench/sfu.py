@@ -115,15 +115,14 @@ class Janus:
 class Rooms:
     """A sender and its receivers, at the hub and at Janus."""
 
-    def __init__(self, program, folder, kbps):
-        self.hub, self.load = Program([program, "hub", ADDRESS]), Program([program, "load", ADDRESS])
+    def __init__(self, program, folder, given):
+        self.hub, self.load = Program([program, "hub", ADDRESS, given.threads]), Program([program, "load", ADDRESS])
         self.janus = Janus(folder)
-        self.rate = self.load.ask(do="clip", kbps=kbps)["rate"]
-        self.kbps = kbps
+        self.rate = self.load.ask(do="clip", kbps=given.kbps)["rate"]
         self.ports = {}
         self.receivers = {"hub": [], "janus": []}
         self.join(SENDER["hub"])
-        self.hub.ask(do="sends", id=SENDER["hub"], kbps=kbps)
+        self.hub.ask(do="sends", id=SENDER["hub"], kbps=given.kbps)
         self.attend(SENDER["janus"], True)
 
     def pid(self, which):
@@ -260,7 +259,7 @@ def share(values, part):
 
 
 def measure(program, folder, given):
-    rooms = Rooms(program, folder, given.kbps)
+    rooms = Rooms(program, folder, given)
     out = {"receivers": given.receivers, "rate_kbits": rooms.rate // 1000, "rounds": [], "load_before": round(os.getloadavg()[0], 1)}
     try:
         alone = {}
@@ -320,6 +319,7 @@ def main():
     parser.add_argument("--wire", type=float, default=4, help="seconds in which delays are measured after that (default 4)")
     parser.add_argument("--receivers", type=int, default=8)
     parser.add_argument("--kbps", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=1, help="of the hub's runtime (default: as the engine's)")
     parser.add_argument("--many", type=int, default=12, help="receivers of our hub at the end (default 12)")
     parser.add_argument("--many-seconds", type=float, default=30)
     parser.add_argument("--no-results", action="store_true", help="print only, leave groups.json and RESULTS.md as they are")

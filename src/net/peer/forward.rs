@@ -15,25 +15,18 @@ use super::{Peer, internal, unusable};
 use crate::frame::EncodedFrame;
 use crate::invite::Kind;
 use crate::net::monitor::Monitor;
-use crate::net::streams::{Mark, RelayInlet, mark, marked};
-use crate::net::{NetError, media, pictures, sdp, send};
+use crate::net::streams::{Mark, Outgoing, RelayInlet, mark, marked};
+use crate::net::{NetError, Outbox, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
-use crate::relay::{Forward, Item, MAX_LAYERS, MAX_MEMBERS};
-use crate::rtp::red;
+use crate::relay::{MAX_LAYERS, MAX_MEMBERS};
 use crate::units::{MediaKind, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::RTCSessionDescription;
-
-/// Packets between the relay and the connection: half a second at 10 Mbit/s. One that finds no room is lost, and
-/// cannot be repaired.
-const QUEUE: usize = 512;
 
 /// The sections of this connection that were added.
 #[derive(Default)]
@@ -44,19 +37,13 @@ pub(in crate::net) struct Added {
 }
 
 /// Stands for one member, or waits for the next one.
-#[derive(Clone)]
 struct Slot {
     member: Option<(PeerId, String)>,
     /// The other side has agreed to its sections: packets may go out.
     agreed: bool,
-    audio: Track,
-    video: Track,
-}
-
-#[derive(Clone)]
-struct Track {
-    ssrc: u32,
-    track: Arc<TrackLocalStaticRTP>,
+    /// SSRCs.
+    audio: u32,
+    video: u32,
 }
 
 impl Added {
@@ -69,26 +56,22 @@ impl Added {
         let mut marks: Vec<_> = layers.iter().map(|(layer, ssrc)| (*ssrc, Mark::Layer(*layer))).collect();
         for slot in self.slots().iter() {
             if let Some((_, name)) = &slot.member {
-                marks
-                    .extend([&slot.audio, &slot.video].map(|track| (track.ssrc, Mark::Member(name.clone()))));
+                marks.extend([slot.audio, slot.video].map(|ssrc| (ssrc, Mark::Member(name.clone()))));
             }
         }
         marks
-    }
-
-    /// The track that stands for a member.
-    fn track(&self, of: PeerId, kind: MediaKind) -> Option<Track> {
-        let slots = self.slots();
-        let is = |slot: &&Slot| slot.member.as_ref().is_some_and(|(member, _)| *member == of);
-        let slot = slots.iter().find(is).filter(|slot| slot.agreed)?;
-        Some(if kind == MediaKind::Audio { slot.audio.clone() } else { slot.video.clone() })
     }
 
     fn tell(&self, monitor: &Monitor) {
         let slots = self.slots();
         let streams = slots.iter().filter_map(|slot| Some((slot, slot.member.as_ref()?.0)));
         monitor.streams.set_outgoing(streams.flat_map(|(slot, of)| {
-            [(slot.audio.ssrc, MediaKind::Audio, of), (slot.video.ssrc, MediaKind::Video, of)]
+            [(slot.audio, MediaKind::Audio), (slot.video, MediaKind::Video)].map(|(ssrc, kind)| Outgoing {
+                ssrc,
+                kind,
+                of,
+                agreed: slot.agreed,
+            })
         }));
     }
 }
@@ -105,8 +88,8 @@ impl Peer {
     }
 
     /// Where to put what is forwarded to the other end. Bounded: what finds no room is lost.
-    pub fn forwards(&self) -> mpsc::Sender<Forward> {
-        self.forwards.clone()
+    pub fn forwards(&self) -> Arc<Outbox> {
+        self.monitor.streams.outbox.clone()
     }
 
     /// Whether the other side takes H.264: what is forwarded is not encoded anew, and a mix is made as that.
@@ -143,10 +126,8 @@ impl Peer {
         let random = super::Random::new();
         let (audio, video, rtx) = (random.number(), random.number(), random.number());
         let id = format!("forwarded-{audio}");
-        let audio = Track { ssrc: audio, track: media::forwarded_audio(&id, audio) };
-        let video = Track { ssrc: video, track: media::forwarded_video(&id, video, rtx) };
-        for Track { track, .. } in [&audio, &video] {
-            self.add_sendonly(track.clone()).await?;
+        for track in [media::forwarded_audio(&id, audio), media::forwarded_video(&id, video, rtx)] {
+            self.add_sendonly(track).await?;
         }
         self.added.slots().push(Slot { member: Some((member, name.into())), agreed: false, audio, video });
         self.added.tell(&self.monitor);
@@ -229,6 +210,7 @@ impl Peer {
         let remote = RTCSessionDescription::answer(self.readable(answer, Kind::Reply)?).map_err(unusable)?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
         self.added.slots().iter_mut().for_each(|slot| slot.agreed = true);
+        self.added.tell(&self.monitor);
         Ok(())
     }
 
@@ -261,52 +243,6 @@ impl Peer {
         let own = &self.video_track;
         if let Err(error) = own.write_rtcp(vec![Box::new(request)]).await {
             tracing::debug!(%error, "a keyframe could not be asked for");
-        }
-    }
-}
-
-pub(super) fn queue() -> (mpsc::Sender<Forward>, mpsc::Receiver<Forward>) {
-    mpsc::channel(QUEUE)
-}
-
-/// From the relay to webrtc's tracks.
-pub(super) async fn run(mut forwards: mpsc::Receiver<Forward>, added: Arc<Added>, monitor: Arc<Monitor>) {
-    while let Some(Forward { sender, kind, item, .. }) = forwards.recv().await {
-        if !monitor.may_forward() {
-            continue;
-        }
-        let Some(Track { ssrc, track }) = added.track(sender, kind) else { continue };
-        let result = match item {
-            Item::Packet(packet) => {
-                let (payload_type, payload) = match packet.payload_type {
-                    red::RED if monitor.red().is_none() => {
-                        // Without its copies: the other side does not take them.
-                        let newest = red::split(&packet).ok().and_then(|split| split.into_iter().next());
-                        let Some(newest) = newest else { continue };
-                        (monitor.payload_type(kind), newest.payload)
-                    }
-                    red::RED => (monitor.red(), packet.payload),
-                    _ => (monitor.payload_type(kind), packet.payload),
-                };
-                let Some(payload_type) = payload_type else { continue };
-                let header = Header {
-                    version: 2,
-                    marker: packet.marker,
-                    payload_type,
-                    sequence_number: packet.sequence,
-                    timestamp: packet.timestamp,
-                    ssrc,
-                    ..Header::default()
-                };
-                track.write_rtp(Packet { header, payload }).await
-            }
-            Item::Report { ntp, rtp } => {
-                let report = SenderReport { ssrc, ntp_time: ntp, rtp_time: rtp, ..Default::default() };
-                track.write_rtcp(vec![Box::new(report)]).await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, "a forwarded packet was not sent");
         }
     }
 }

@@ -65,12 +65,7 @@ impl Clip {
 }
 
 /// Sends while `on`, and begins again with a keyframe whenever one is wanted.
-pub async fn send(
-    clip: Arc<Clip>,
-    outlet: Outlet,
-    keyframe: Arc<AtomicBool>,
-    mut on: watch::Receiver<bool>,
-) {
+pub async fn send(clip: Arc<Clip>, outlet: Outlet, keyframe: Arc<AtomicBool>, mut on: watch::Receiver<bool>) {
     let (mut picture, mut packet) = (0usize, 0u64);
     let mut tick = tokio::time::interval(PACKET_TIME);
     loop {

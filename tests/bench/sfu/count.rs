@@ -73,7 +73,7 @@ impl Counts {
         let (audio, sound) = crossbeam_channel::bounded(QUEUE);
         let counted = Counted { id, queues: [pictures, sound], streams: Default::default() };
         self.0.lock().unwrap().push(counted);
-        Inlet { video, audio }
+        Inlet::new(video, audio)
     }
 
     fn look(&self) {

@@ -64,8 +64,9 @@ fn main() {
         exit(status.ok().and_then(|status| status.code()).unwrap_or(1));
     }
     let bind = arguments.get(1).expect("the address to bind to");
-    // As many threads as the engine has.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // As many threads as the engine has, if nothing else is said.
+    let threads = arguments.get(2).map_or(1, |threads| threads.parse().expect("a number of threads"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         match role {
             Some("hub") => serve(hub::Hub::new(config(bind))).await,

@@ -20,7 +20,8 @@ pub async fn attend(address: &str, config: NetConfig, wish: Wish) -> Result<End,
     let address = address.parse::<RoomAddress>().map_err(|error| error.to_string())?;
     let (made, end) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(error) = (Member { address, config, wish, made: Some(made), publisher: None }).run().await {
+        if let Err(error) = (Member { address, config, wish, made: Some(made), publisher: None }).run().await
+        {
             eprintln!("Janus: {error}");
         }
     });
