@@ -192,6 +192,11 @@ impl Streams {
         self.lock().outgoing = streams.take(MAX_STREAMS).collect();
     }
 
+    /// Whether others' streams go to the other side.
+    pub fn forwards(&self) -> bool {
+        !self.lock().outgoing.is_empty()
+    }
+
     /// The SSRC of the stream that stands for a member, once it may be sent.
     pub fn outgoing(&self, of: PeerId, kind: MediaKind) -> Option<u32> {
         let inner = self.lock();

@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 LINES, REASONS = HERE / "groups.json", HERE / "reasons.json"
 # A session of its own with a larger share of a busy machine, as far as that is allowed.
 PREFERRED = ["sh", "-c", 'echo -10 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"', "_"]
-TOPOLOGIES = {"mesh": "mesh", "forward": "SFU", "mix": "MCU"}
+TOPOLOGIES = {"mesh": "Mesh", "forward": "SFU", "mix": "MCU"}
 
 
 def load(path):
@@ -138,5 +138,5 @@ def room_rows(table, name, line):
     table.add(case, f"{key}.cpu", "processor, all together", line["cores"], " cores")
     table.add(case, f"{key}.memory", "memory, the most of all (PSS)", line["pss_mib"], " MiB")
     table.add(case, f"{key}.join", "joining: paste to the first picture, median", line.get("join_ms"), " ms", most=500)
-    gone = "hub" if line["topology"] == "forward" else "host"
+    gone = "host" if line["topology"] == "mesh" else "hub"
     table.add(case, f"{key}.killed", f"{gone} killed: longest that a picture of the others stood still", line.get("killed_gap_s"), " s", most=3)

@@ -8,8 +8,8 @@
 * Once everybody sees everybody, `--seconds` are measured from each one's own statistics (one line a second): pictures a second of each pair,
   freezes, and processor time and memory (PSS) from /proc.
 * Then another one joins, sees the first picture, and leaves; `--joins` times. The time is from the paste on stdin to the word on stderr.
-* Then the host (with a hub: the hub, which is the host here) is killed with SIGKILL: how long do pictures between the others stand still, and
-  does every one of them come again?
+* Then the host (with a hub: the hub, whoever that is) is killed with SIGKILL: how long do pictures between the others stand still, and does every
+  one of them come again?
 """
 import argparse
 import datetime
@@ -17,8 +17,9 @@ import json
 import os
 import pathlib
 import queue
-import signal
+import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,9 @@ PATIENCE_S = 60
 SETTLE_S = 20
 AFTER_KILL_S = 12
 FIRST_PICTURE = "picture is here"
+IS_HUB = "You pass everything on"
+WAY = re.compile("pass(es)? everything on|sends you one picture|Everybody sends to everybody")
+CHOICES = {"mesh": "direct", "forward": "forward", "mix": "mix"}
 
 
 class Member:
@@ -75,8 +79,9 @@ class Member:
     def heard(self, word, since=0.0):
         return next((at for at, line in list(self.said) if word in line and at >= since), None)
 
-    def newest(self):
-        return self.stats[-1] if self.stats else (0, {"peers": []})
+    def is_hub(self):
+        ways = [line for _, line in list(self.said) if WAY.search(line)]
+        return bool(ways) and IS_HUB in ways[-1]
 
     def pictures(self, index=-1):
         """Of each other member: pictures decoded, and seconds that they have stood still, so far."""
@@ -152,9 +157,9 @@ def join(folder, given, invite, number):
         guest.end()
 
 
-def kill(members):
-    """The first one dies. The longest that a picture between the others stood still: all the time that was waited if it did not come again."""
-    victim, others = members[0], members[1:]
+def kill(victim, members):
+    """One dies. The longest that a picture between the others stood still: all the time that was waited if it did not come again."""
+    others = [member for member in members if member is not victim]
     before = {member: (member.pictures(), len(member.stats)) for member in others}
     killed = time.time()
     victim.end(signal.SIGKILL)
@@ -175,7 +180,7 @@ def kill(members):
 
 
 def run(folder, given):
-    topology = ["--topology", given.topology] if given.topology != "mesh" else []
+    topology = ["--topology", CHOICES[given.topology]]
     line = {"topology": given.topology, "people": given.people, "seconds": given.seconds, "size": given.size, "load_before": round(os.getloadavg()[0], 1)}
     members = [Member(folder, "Host", ["call", "--guests", "many", *topology], given)]
     try:
@@ -183,6 +188,8 @@ def run(folder, given):
         for number in range(1, given.people):
             members.append(Member(folder, f"Member{number}", ["answer", invite, *topology], given))
             wait("everybody sees everybody", lambda: all_see_all(members))
+        if given.topology != "mesh":
+            wait("a hub", lambda: sum(member.is_hub() for member in members) == 1)
         time.sleep(SETTLE_S)
         line.update(measured(members, given.seconds))
         print(json.dumps(line), flush=True)
@@ -191,7 +198,8 @@ def run(folder, given):
             line["joins_ms"], line["join_ms"] = joins, statistics.median(joins)
             time.sleep(3)
         if not given.no_kill:
-            line["killed_gap_s"] = kill(members)
+            victim = next((member for member in members if member.is_hub()), members[0])
+            line.update(killed=victim.name, killed_gap_s=kill(victim, members))
     finally:
         for member in members:
             member.end()

@@ -55,6 +55,9 @@ pub(super) struct Estimate {
     history: History,
     streams: Vec<Numbered>,
     told: Bitrate,
+    /// What the user allows for our own picture. What is forwarded comes on top of it.
+    max: Bitrate,
+    forwards: bool,
     first_sent: Option<Instant>,
     next: Option<Instant>,
     read: VecDeque<TaggedPacket>,
@@ -71,8 +74,11 @@ struct Numbered {
 
 impl Estimate {
     pub fn new(monitor: Arc<Monitor>) -> Self {
+        let max = monitor.estimator().max();
         Self {
             monitor,
+            max,
+            forwards: false,
             history: History::default(),
             streams: Vec::new(),
             told: Bitrate::default(),
@@ -102,6 +108,11 @@ impl Estimate {
     }
 
     fn update(&mut self, now: Instant) {
+        let forwards = self.monitor.streams.forwards();
+        if std::mem::replace(&mut self.forwards, forwards) != forwards {
+            let max = if forwards { self.max.max(MAX) } else { self.max };
+            self.monitor.estimator().set_limits(MIN, max);
+        }
         let (target, window, silence) = {
             let estimator = self.monitor.estimator();
             (estimator.target(now), estimator.window(now), estimator.silence(now))
