@@ -4,8 +4,10 @@
 mod browser;
 mod forward;
 mod pair;
+mod row;
 mod server;
 
+pub use forward::Forwards;
 pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
@@ -68,7 +70,7 @@ pub struct Peer {
     keyframe: Arc<Notify>,
     video_track: Arc<TrackLocalStaticRTP>,
     added: Arc<forward::Added>,
-    forwards: mpsc::Sender<crate::relay::Forward>,
+    forwards: mpsc::Sender<(u64, crate::relay::Forward)>,
     runtime: Arc<DriverRuntime>,
     /// The router's port that leads here.
     lease: Option<Lease>,

@@ -174,9 +174,9 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the other side's description says.
-    pub fn set_incoming(&self, sections: Vec<Section>) {
-        self.lock().incoming = sections;
+    /// What the other side's description says. Gives what the one before said.
+    pub fn set_incoming(&self, sections: Vec<Section>) -> Vec<Section> {
+        std::mem::replace(&mut self.lock().incoming, sections)
     }
 
     /// What stands in for whom, of what we send.

@@ -11,11 +11,12 @@
 //! descriptions never shrink (RFC 9429, 5.2.2), so this bounds them. Should both sides describe at the same time, the
 //! side that made the invite wins, and the other one says its own again afterwards.
 
+use super::row::Row;
 use super::{Peer, internal, unusable};
 use crate::frame::EncodedFrame;
 use crate::invite::Kind;
 use crate::net::monitor::Monitor;
-use crate::net::streams::{Mark, RelayInlet, mark, marked};
+use crate::net::streams::{Mark, RelayInlet, Section, mark, marked};
 use crate::net::{NetError, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
 use crate::relay::{Forward, Item, MAX_LAYERS, MAX_MEMBERS};
@@ -25,7 +26,10 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -35,22 +39,56 @@ use webrtc::peer_connection::RTCSessionDescription;
 /// cannot be repaired.
 const QUEUE: usize = 512;
 
+/// One relay's way into a connection.
+#[derive(Clone)]
+pub struct Forwards {
+    queue: Queue,
+    relay: u64,
+}
+
+type Queue = mpsc::Sender<(u64, Forward)>;
+
+impl Forwards {
+    /// `false`: there is no room, and it is lost.
+    pub fn put(&self, forward: Forward) -> bool {
+        self.queue.try_send((self.relay, forward)).is_ok()
+    }
+
+    #[cfg(test)]
+    pub fn to_nobody() -> (Self, impl Sized) {
+        let (queue, never_read) = queue();
+        (Self { queue, relay: 0 }, never_read)
+    }
+}
+
 /// The sections of this connection that were added.
 #[derive(Default)]
 pub(in crate::net) struct Added {
     slots: Mutex<Vec<Slot>>,
     /// Which layer, and its SSRC.
     layers: Mutex<Vec<(u8, u32)>>,
+    /// Of relays and of tenancies.
+    next: AtomicU64,
 }
 
 /// Stands for one member, or waits for the next one.
 #[derive(Clone)]
 struct Slot {
     member: Option<(PeerId, String)>,
-    /// The other side has agreed to its sections: packets may go out.
-    agreed: bool,
+    /// Which one has it; whoever comes back is another.
+    tenancy: u64,
+    known: Known,
     audio: Track,
     video: Track,
+}
+
+/// Whether the other side knows whose sections they are; before, it would take their packets for somebody else's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    No,
+    /// It is in the description that is under way.
+    Said,
+    Agreed,
 }
 
 #[derive(Clone)]
@@ -76,12 +114,17 @@ impl Added {
         marks
     }
 
-    /// The track that stands for a member.
-    fn track(&self, of: PeerId, kind: MediaKind) -> Option<Track> {
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The track that stands for a member, and for which time.
+    fn track(&self, of: PeerId, kind: MediaKind) -> Option<(Track, u64)> {
         let slots = self.slots();
         let is = |slot: &&Slot| slot.member.as_ref().is_some_and(|(member, _)| *member == of);
-        let slot = slots.iter().find(is).filter(|slot| slot.agreed)?;
-        Some(if kind == MediaKind::Audio { slot.audio.clone() } else { slot.video.clone() })
+        let slot = slots.iter().find(is).filter(|slot| slot.known == Known::Agreed)?;
+        let track = if kind == MediaKind::Audio { &slot.audio } else { &slot.video };
+        Some((track.clone(), slot.tenancy))
     }
 
     fn tell(&self, monitor: &Monitor) {
@@ -104,9 +147,10 @@ impl Peer {
         self.monitor.set_held(held);
     }
 
-    /// Where to put what is forwarded to the other end. Bounded: what finds no room is lost.
-    pub fn forwards(&self) -> mpsc::Sender<Forward> {
-        self.forwards.clone()
+    /// Where a relay puts what is forwarded to the other end. Bounded: what finds no room is lost. What an earlier relay
+    /// still has is of no use from the first packet of this one on.
+    pub fn forwards(&self) -> Forwards {
+        Forwards { queue: self.forwards.clone(), relay: self.added.next() }
     }
 
     /// Whether the other side takes H.264: what is forwarded is not encoded anew, and a mix is made as that.
@@ -132,6 +176,7 @@ impl Peer {
             }
             if let Some(free) = slots.iter_mut().find(|slot| slot.member.is_none()) {
                 free.member = Some((member, name.into()));
+                (free.known, free.tenancy) = (Known::No, self.added.next());
                 drop(slots);
                 self.added.tell(&self.monitor);
                 return Ok(true);
@@ -148,7 +193,8 @@ impl Peer {
         for Track { track, .. } in [&audio, &video] {
             self.add_sendonly(track.clone()).await?;
         }
-        self.added.slots().push(Slot { member: Some((member, name.into())), agreed: false, audio, video });
+        let (member, tenancy) = (Some((member, name.into())), self.added.next());
+        self.added.slots().push(Slot { member, tenancy, known: Known::No, audio, video });
         self.added.tell(&self.monitor);
         Ok(true)
     }
@@ -201,6 +247,18 @@ impl Peer {
         let offer = self.connection.create_offer(None).await.map_err(internal)?;
         let text = mark(&offer.sdp, &self.added.marks());
         self.connection.set_local_description(offer).await.map_err(internal)?;
+        // Those who were freed in between and taken anew are in the next one.
+        let said = marked(&text);
+        for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::No) {
+            let name = slot.member.as_ref().map(|(_, name)| name);
+            let is_in = |section: &Section| {
+                section.ssrc == slot.video.ssrc
+                    && matches!(&section.mark, Mark::Member(said) if Some(said) == name)
+            };
+            if said.iter().any(is_in) {
+                slot.known = Known::Said;
+            }
+        }
         Ok(text)
     }
 
@@ -216,8 +274,11 @@ impl Peer {
             self.connection.set_local_description(back).await.map_err(internal)?;
         }
         // Known before the first packet comes.
-        self.monitor.streams.set_incoming(marked(offer));
-        self.connection.set_remote_description(remote).await.map_err(unusable)?;
+        let before = self.monitor.streams.set_incoming(marked(offer));
+        if let Err(error) = self.connection.set_remote_description(remote).await {
+            self.monitor.streams.set_incoming(before);
+            return Err(unusable(error));
+        }
         let answer = self.connection.create_answer(None).await.map_err(unusable)?;
         let text = mark(&answer.sdp, &self.added.marks());
         self.connection.set_local_description(answer).await.map_err(internal)?;
@@ -228,7 +289,9 @@ impl Peer {
     pub async fn settle(&self, answer: &str) -> Result<(), NetError> {
         let remote = RTCSessionDescription::answer(self.readable(answer, Kind::Reply)?).map_err(unusable)?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
-        self.added.slots().iter_mut().for_each(|slot| slot.agreed = true);
+        for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::Said) {
+            slot.known = Known::Agreed;
+        }
         Ok(())
     }
 
@@ -265,17 +328,25 @@ impl Peer {
     }
 }
 
-pub(super) fn queue() -> (mpsc::Sender<Forward>, mpsc::Receiver<Forward>) {
+pub(super) fn queue() -> (Queue, mpsc::Receiver<(u64, Forward)>) {
     mpsc::channel(QUEUE)
 }
 
 /// From the relay to webrtc's tracks.
-pub(super) async fn run(mut forwards: mpsc::Receiver<Forward>, added: Arc<Added>, monitor: Arc<Monitor>) {
-    while let Some(Forward { sender, kind, item, .. }) = forwards.recv().await {
+pub(super) async fn run(
+    mut forwards: mpsc::Receiver<(u64, Forward)>,
+    added: Arc<Added>,
+    monitor: Arc<Monitor>,
+) {
+    // By SSRC: as many as there are tracks.
+    let mut rows = HashMap::<u32, Row>::new();
+    while let Some((relay, Forward { sender, kind, item, .. })) = forwards.recv().await {
         if !monitor.may_forward() {
             continue;
         }
-        let Some(Track { ssrc, track }) = added.track(sender, kind) else { continue };
+        let Some((Track { ssrc, track }, tenancy)) = added.track(sender, kind) else { continue };
+        let clock_rate = if kind == MediaKind::Audio { media::AUDIO_CLOCK } else { media::VIDEO_CLOCK };
+        let (row, source) = (rows.entry(ssrc).or_insert_with(|| Row::new(clock_rate)), (relay, tenancy));
         let result = match item {
             Item::Packet(packet) => {
                 let (payload_type, payload) = match packet.payload_type {
@@ -289,18 +360,21 @@ pub(super) async fn run(mut forwards: mpsc::Receiver<Forward>, added: Arc<Added>
                     _ => (monitor.payload_type(kind), packet.payload),
                 };
                 let Some(payload_type) = payload_type else { continue };
+                let placed = row.place(Instant::now(), source, packet.sequence, packet.timestamp);
+                let Some((sequence_number, timestamp)) = placed else { continue };
                 let header = Header {
                     version: 2,
                     marker: packet.marker,
                     payload_type,
-                    sequence_number: packet.sequence,
-                    timestamp: packet.timestamp,
+                    sequence_number,
+                    timestamp,
                     ssrc,
                     ..Header::default()
                 };
                 track.write_rtp(Packet { header, payload }).await
             }
             Item::Report { ntp, rtp } => {
+                let Some(rtp) = row.time(source, rtp) else { continue };
                 let report = SenderReport { ssrc, ntp_time: ntp, rtp_time: rtp, ..Default::default() };
                 track.write_rtcp(vec![Box::new(report)]).await
             }
