@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Instant;
 
 /// Bits per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,6 +154,20 @@ impl<T> fmt::Debug for Redacted<T> {
 impl<T> fmt::Display for Redacted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// Turns moments into microseconds, counted from the first one it is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epoch(Option<Instant>);
+
+impl Epoch {
+    pub fn micros(&mut self, at: Instant) -> i64 {
+        let epoch = *self.0.get_or_insert(at);
+        match at.checked_duration_since(epoch) {
+            Some(since) => since.as_micros() as i64,
+            None => -((epoch - at).as_micros() as i64),
+        }
     }
 }
 

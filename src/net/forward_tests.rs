@@ -107,6 +107,8 @@ struct Room {
     sfu: Sfu,
     wishes: mpsc::Receiver<SfuEvent>,
     lossy: Lossy,
+    /// Who films, the first of the guests, and how the room calls them.
+    on_air: (PeerId, &'static str),
 }
 
 impl Room {
@@ -123,34 +125,37 @@ impl Room {
             guests.push(guest);
         }
         let (told, wishes) = mpsc::channel(64);
-        let sfu = Sfu::start(told);
         let mut room = Self {
             host: host.try_into().ok().unwrap(),
             guests: guests.try_into().ok().unwrap(),
-            sfu,
+            sfu: Sfu::start(told),
             wishes,
             lossy,
+            on_air: (ANN, "ann"),
         };
-        for (id, end) in [ANN, BOB, CAT].into_iter().zip(&room.host) {
-            room.sfu.join(id, &end.peer).await;
-            room.sfu.set_budget(id, Bitrate::from_kbps(3_000)).await;
-        }
-        room.forward_ann().await;
-        room
-    }
-
-    async fn forward_ann(&mut self) {
-        for (at_host, guest) in self.host.iter().zip(&self.guests).skip(1) {
+        for (at_host, guest) in room.host.iter().zip(&room.guests).skip(1) {
             assert!(at_host.peer.add_forwarded(ANN, "ann").await.unwrap());
             renegotiate(&at_host.peer, &guest.peer).await;
             assert_eq!(guest.peer.forwarded(), ["ann"]);
+        }
+        room.relay().await;
+        room
+    }
+
+    /// The host forwards from now on, by a relay that knows nothing of an earlier one.
+    async fn relay(&mut self) {
+        let (told, wishes) = mpsc::channel(64);
+        (self.sfu, self.wishes) = (Sfu::start(told), wishes);
+        for (id, end) in [ANN, BOB, CAT].into_iter().zip(&self.host) {
+            self.sfu.join(id, &end.peer).await;
+            self.sfu.set_budget(id, Bitrate::from_kbps(3_000)).await;
         }
         for id in [BOB, CAT] {
             self.sfu.set_view(id, ANN, View::Drawn(LARGE)).await;
         }
     }
 
-    /// Ann's camera runs so long; the screens are Bob's and Cat's.
+    /// Whoever is on air films so long; the screens are those of the other two.
     async fn run(
         &mut self,
         cameras: &mut [(Camera, mpsc::Sender<EncodedFrame>)],
@@ -169,7 +174,9 @@ impl Room {
             }
             self.guests[0].outlet.audio.send(sound(u64::from(number))).await.unwrap();
             while let Ok(wish) = self.wishes.try_recv() {
-                if let Request::Keyframe { sender: ANN, layer } = wish {
+                if let Request::Keyframe { sender, layer } = wish
+                    && sender == self.on_air.0
+                {
                     self.host[0].peer.request_layer_keyframe(layer).await;
                 }
             }
@@ -182,7 +189,7 @@ impl Room {
             }
             for (screen, guest) in screens.iter_mut().zip(&self.guests[1..]) {
                 if screen.watch(Instant::now()) {
-                    guest.peer.request_forwarded_keyframe("ann").await;
+                    guest.peer.request_forwarded_keyframe(self.on_air.1).await;
                 }
             }
         }
@@ -251,6 +258,49 @@ async fn a_small_tile_gets_the_small_layer_and_a_member_who_leaves_makes_room() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_go_on_whichever_relay_feeds_them_and_whoever_is_in_them() {
+    let mut room = Room::new(0).await;
+    let mut screens = [Screen::new(&room.guests[1], "ann"), Screen::new(&room.guests[2], "ann")];
+    let mut cameras = [(Camera::new(LARGE, 500), room.guests[0].outlet.video.clone())];
+    let start = Instant::now();
+    room.run(&mut cameras, &mut screens, 0..90, start).await;
+    let seen = |screens: &[Screen; 2]| [0, 1].map(|at| (screens[at].pictures.len(), screens[at].heard.len()));
+    let before = seen(&screens);
+    assert!(before.iter().all(|(pictures, sounds)| *pictures > 45 && *sounds > 45), "{before:?}");
+
+    // Another member was the hub for a while, or nobody.
+    room.relay().await;
+    room.run(&mut cameras, &mut screens, 90..180, start).await;
+    let after = seen(&screens);
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after.0 > before.0 + 45 && after.1 > before.1 + 45, "{before:?} {after:?}");
+    }
+    assert!(screens.iter().all(|screen| screen.failures == 0));
+
+    // Ann leaves; Cat takes her place in Bob's window.
+    room.sfu.leave(ANN, &room.host[0].peer).await;
+    let at_host = &room.host[1].peer;
+    at_host.remove_forwarded(ANN);
+    assert!(at_host.add_forwarded(CAT, "cat").await.unwrap());
+    room.sfu.set_view(BOB, CAT, View::Drawn(LARGE)).await;
+    room.host.swap(0, 2);
+    room.guests.swap(0, 2);
+    room.on_air = (CAT, "cat");
+    let mut cameras = [(Camera::new(LARGE, 500), room.guests[0].outlet.video.clone())];
+    // What was still on its way is there.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    screens[0].watch(Instant::now());
+    let ann = screens[0].packets;
+    room.run(&mut cameras, &mut screens, 180..210, start).await;
+    assert_eq!(screens[0].packets, ann, "to Bob they were still Ann's");
+    renegotiate(&room.host[1].peer, &room.guests[1].peer).await;
+    let mut screens = [Screen::new(&room.guests[1], "cat"), Screen::new(&room.guests[2], "nobody")];
+    room.run(&mut cameras, &mut screens, 210..300, start).await;
+    let [bob, _] = seen(&screens);
+    assert!(bob.0 > 45 && bob.1 > 45 && screens[0].failures == 0, "{bob:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_may_describe_at_the_same_time() {
     let (mut host, mut guest) = exchanged(|description| description).await;
     host.link(Link::Connected).await;
@@ -265,7 +315,10 @@ async fn both_sides_may_describe_at_the_same_time() {
     renegotiate(&guest.peer, &host.peer).await;
     assert!(sections(&host.peer.describe().await.unwrap()) == 6);
     for damaged in ["", "v=0", &of_host[..of_host.len() / 2], &of_host.replace("a=mid", "a=dim")] {
-        let _ = guest.peer.answer_description(damaged, false).await;
+        let before = guest.peer.forwarded();
+        if guest.peer.answer_description(damaged, false).await.is_err() {
+            assert_eq!(guest.peer.forwarded(), before, "what cannot be used changes nothing");
+        }
     }
     assert!(host.peer.add_forwarded(BOB, "b\r\na=x").await.is_err());
 }

@@ -16,7 +16,7 @@ const QUEUE: usize = 512;
 
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: Mutex<VecDeque<Forward>>,
+    queue: Mutex<VecDeque<(u64, Forward)>>,
     /// Something was put in since the driver was woken.
     is_news: AtomicBool,
     driver: OnceLock<Arc<Notify>>,
@@ -29,12 +29,12 @@ impl Outbox {
         let _ = self.driver.set(driver);
     }
 
-    /// `false`: there was no room. It leaves with the next [`Self::send`].
-    pub fn put(&self, forward: Forward) -> bool {
+    /// `relay`: whose it is. `false`: there was no room. It leaves with the next [`Self::send`].
+    pub fn put(&self, relay: u64, forward: Forward) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let has_room = queue.len() < QUEUE;
         if has_room {
-            queue.push_back(forward);
+            queue.push_back((relay, forward));
             self.is_news.store(true, Ordering::Relaxed);
         }
         has_room
@@ -50,7 +50,7 @@ impl Outbox {
     }
 
     /// All of it, into a queue that is empty and keeps its memory.
-    pub(super) fn take(&self, into: &mut VecDeque<Forward>) {
+    pub(super) fn take(&self, into: &mut VecDeque<(u64, Forward)>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *queue, into);
     }
@@ -73,7 +73,7 @@ mod tests {
             kind: MediaKind::Video,
             item: Item::Report { ntp: 0, rtp: 0 },
         };
-        let put = (0..QUEUE + 3).filter(|_| outbox.put(forward())).count();
+        let put = (0..QUEUE + 3).filter(|_| outbox.put(0, forward())).count();
         assert_eq!(put, QUEUE);
         outbox.send();
         outbox.send();

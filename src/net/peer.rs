@@ -6,6 +6,7 @@ mod forward;
 mod pair;
 mod server;
 
+pub use forward::Forwards;
 pub use server::{EarlyOffer, Rest, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};

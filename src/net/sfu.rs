@@ -10,12 +10,12 @@
 //! picture does not go through here: its encoder feeds each connection as in a call of two, and what it needs of a
 //! link is taken off that link's budget.
 
-use super::{Outbox, Peer, RelayInlet, Relayed};
+use super::peer::Forwards;
+use super::{Peer, RelayInlet, Relayed};
 use crate::ports::PeerId;
 use crate::relay::{Encoding, Forward, Relay, Request, View};
 use crate::units::Bitrate;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ const BATCH: usize = 64;
 pub type SfuEvent = Request;
 
 enum Order {
-    Join(PeerId, Arc<Outbox>),
+    Join(PeerId, Forwards),
     Leave(PeerId),
     Encodings(PeerId, Vec<Encoding>),
     View { receiver: PeerId, sender: PeerId, view: View },
@@ -52,7 +52,7 @@ impl Drop for Sfu {
 }
 
 impl Sfu {
-    /// `events`: bounded; what finds no room is dropped, and comes again while it holds.
+    /// `events`: bounded; what finds no room waits in the relay.
     pub fn start(events: mpsc::Sender<SfuEvent>) -> Self {
         let (orders, to_do) = mpsc::channel(ORDERS);
         let (packets, incoming) = mpsc::channel(PACKETS);
@@ -103,7 +103,7 @@ async fn run(
     mut packets: mpsc::Receiver<Relayed>,
     events: mpsc::Sender<SfuEvent>,
 ) {
-    let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, Arc<Outbox>>::new());
+    let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, Forwards>::new());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let deadline = relay.deadline();
@@ -160,10 +160,47 @@ async fn run(
         }
         relay.handle_timeout(now, &mut emit);
         links.values().for_each(|link| link.send());
-        while let Some(request) = relay.poll_request() {
-            if events.try_send(request).is_err() {
-                tracing::debug!(?request, "the engine is busy: a request of the relay was dropped");
-            }
+        // What a sender was told of a layer counts as told: it must not be lost.
+        while let Ok(room) = events.try_reserve() {
+            let Some(request) = relay.poll_request() else { break };
+            room.send(request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Resolution;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_finds_no_room_with_the_engine_is_told_later() {
+        const MEMBERS: u64 = 8;
+        let (orders, to_do) = mpsc::channel(ORDERS);
+        let (_packets, incoming) = mpsc::channel(1);
+        let (told, mut events) = mpsc::channel(1);
+        let task = tokio::spawn(run(to_do, incoming, told));
+        let link = Forwards::to_nobody();
+        let all = || (0..MEMBERS).map(PeerId);
+        for id in all() {
+            orders.send(Order::Join(id, link.clone())).await.unwrap();
+        }
+        for sender in all() {
+            let (receiver, view) = (PeerId((sender.0 + 1) % MEMBERS), View::Drawn(Resolution::HD));
+            orders.send(Order::Budget(receiver, Bitrate::from_kbps(9_000))).await.unwrap();
+            orders.send(Order::View { receiver, sender, view }).await.unwrap();
+        }
+        let mut wanted = HashSet::new();
+        let all_told = async {
+            while wanted.len() < MEMBERS as usize {
+                if let Some(Request::Layer { sender, wanted: Some(_), .. }) = events.recv().await {
+                    wanted.insert(sender);
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all_told).await.expect("each sender is told");
+        task.abort();
     }
 }

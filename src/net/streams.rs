@@ -175,6 +175,8 @@ pub(super) struct Outgoing {
     pub of: PeerId,
     /// The other side has agreed to it: packets may go out.
     pub agreed: bool,
+    /// Which one has it; whoever comes back is another.
+    pub tenancy: u64,
 }
 
 impl Streams {
@@ -182,9 +184,9 @@ impl Streams {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the other side's description says.
-    pub fn set_incoming(&self, sections: Vec<Section>) {
-        self.lock().incoming = sections;
+    /// What the other side's description says. Gives what the one before said.
+    pub fn set_incoming(&self, sections: Vec<Section>) -> Vec<Section> {
+        std::mem::replace(&mut self.lock().incoming, sections)
     }
 
     /// What stands in for whom, of what we send.
@@ -198,10 +200,10 @@ impl Streams {
     }
 
     /// The SSRC of the stream that stands for a member, once it may be sent.
-    pub fn outgoing(&self, of: PeerId, kind: MediaKind) -> Option<u32> {
+    pub fn outgoing(&self, of: PeerId, kind: MediaKind) -> Option<(u32, u64)> {
         let inner = self.lock();
         let stream = inner.outgoing.iter().find(|stream| stream.of == of && stream.kind == kind)?;
-        stream.agreed.then_some(stream.ssrc)
+        stream.agreed.then_some((stream.ssrc, stream.tenancy))
     }
 
     pub fn add_layer(&self, layer: u8, ssrc: u32) {

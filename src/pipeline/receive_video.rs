@@ -93,7 +93,7 @@ impl VideoIn {
         let mut state = self.lock();
         state.camera_stopped = stopped;
         state.freezes.pause();
-        drop(state);
+        // As long as the state is locked no picture is put there.
         if stopped {
             self.picture.clear();
         }
@@ -224,10 +224,10 @@ impl Receiving {
         if !state.hidden {
             state.freezes.handle_frame(now);
         }
+        link.picture.put(newest.frame.clone());
         drop(state);
         if let Some(file) = &*link.file.lock().unwrap_or_else(PoisonError::into_inner) {
-            file.put(newest.frame.clone());
+            file.put(newest.frame);
         }
-        link.picture.put(newest.frame);
     }
 }

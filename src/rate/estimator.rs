@@ -21,7 +21,7 @@ use super::prober::{Prober, Situation};
 use super::surge::Surge;
 use super::window::Window;
 use super::{Feedback, PacketReport, Probe, Usage};
-use crate::units::Bitrate;
+use crate::units::{Bitrate, Epoch};
 use std::time::{Duration, Instant};
 
 /// Windows of the rate that arrives: short for a fall, long for the growth.
@@ -64,7 +64,7 @@ pub struct EstimatorStats {
 
 #[derive(Clone, Debug)]
 pub struct Estimator {
-    epoch: Option<Instant>,
+    epoch: Epoch,
     first_arrival: Option<Duration>,
     min: f64,
     max: f64,
@@ -92,7 +92,7 @@ impl Estimator {
     pub fn new(start: Bitrate, min: Bitrate, max: Bitrate) -> Self {
         let (min, max) = (min.bps() as f64, max.max(min).bps() as f64);
         Self {
-            epoch: None,
+            epoch: Epoch::default(),
             first_arrival: None,
             min,
             max,
@@ -196,7 +196,7 @@ impl Estimator {
 
     /// The verdict, if there is a new one; overuse wins.
     fn handle_report(&mut self, report: &PacketReport) -> Option<Usage> {
-        let send = self.micros(report.departure);
+        let send = self.epoch.micros(report.departure);
         self.sent.add(send, report.size);
         self.loss.add(send, report.arrival.is_none());
         let arrival = report.arrival.map(|arrival| {
@@ -223,7 +223,7 @@ impl Estimator {
         // would end at nothing.
         let jitter = usage == Usage::Over && self.queue.is_swinging();
         let usage = if jitter { Usage::Normal } else { usage };
-        let newest = self.micros(newest);
+        let newest = self.epoch.micros(newest);
         let excess = self.loss.take(newest);
         let before = self.aimd.target();
         let sent = self.sent.over(LONG_US);
@@ -291,7 +291,7 @@ impl Estimator {
     /// A probe to start now, for [`Pacer::start_probe`](super::Pacer::start_probe). Call it every 100 ms or so once
     /// connected; only when the sender can make padding.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
-        let now_us = self.micros(now);
+        let now_us = self.epoch.micros(now);
         let quiet = self.queue.delay_us() < QUIET_QUEUE_US
             && self.delay.usage() != Usage::Over
             && self.silence(now) < SILENCE
@@ -319,15 +319,6 @@ impl Estimator {
             stray_loss: if self.aimd.has_standing_queue() { 0.0 } else { self.loss.share() },
             round_trip: self.round_trip,
             application_limited: self.application_limited,
-        }
-    }
-
-    /// Microseconds since the first moment that was seen.
-    fn micros(&mut self, at: Instant) -> i64 {
-        let epoch = *self.epoch.get_or_insert(at);
-        match at.checked_duration_since(epoch) {
-            Some(since) => since.as_micros() as i64,
-            None => -((epoch - at).as_micros() as i64),
         }
     }
 }

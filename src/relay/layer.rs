@@ -52,7 +52,10 @@ pub(super) struct Arrival {
 impl Layer {
     /// `None`: it came before, or is too old to tell.
     pub fn handle(&mut self, now: Instant, packet: &RtpPacket) -> Option<Arrival> {
-        let index = self.numbers.handle(packet.sequence)?;
+        if self.numbers.is_another(packet.ssrc) {
+            (self.keyframe, self.report) = (None, None);
+        }
+        let index = self.numbers.handle(packet.ssrc, packet.sequence)?;
         let glance = Glance::of(&packet.payload);
         let arrival = Arrival { index, glance, packet: packet.clone() };
         if glance.empty {

@@ -19,8 +19,9 @@ const AUDIO_CLOCK: u32 = 48_000;
 const USUAL_SIZE: Resolution = Resolution::new(640, 360);
 /// Pictures that can be left out are worth leaving out if they are at least this share of a layer.
 const WORTHWHILE: f64 = 0.1;
-/// A layer that was asked for and does not come is not counted on after this.
+/// A layer that was asked for and does not come is not counted on after this, and asked for again after that.
 const WAKING: Duration = Duration::from_secs(3);
+const FORGIVEN: Duration = Duration::from_secs(30);
 /// Clocks of two layers that differ by less are one: reports are rounded.
 const SAME_CLOCK: i64 = VIDEO_CLOCK as i64 / 100;
 
@@ -40,7 +41,10 @@ pub(super) struct Member {
 pub(super) struct Told {
     pub wanted: Option<Wanted>,
     pub since: Option<Instant>,
-    pub failed: bool,
+    /// Something of it has come since it was asked for; and where it failed, nothing else came then either.
+    pub came: bool,
+    /// It does not come.
+    pub failed: Option<Instant>,
 }
 
 /// Where one receiver sits before one sender.
@@ -120,7 +124,7 @@ impl Member {
         heard: bool,
         emit: &mut dyn FnMut(Forward),
     ) {
-        let Some(index) = self.sound.handle(packet.sequence) else { return };
+        let Some(index) = self.sound.handle(packet.ssrc, packet.sequence) else { return };
         let sender = self.id;
         for seat in &mut self.seats {
             if seat.hears && !heard {
@@ -181,16 +185,27 @@ impl Member {
 
     /// What can be had of this sender's picture, in order of its rate.
     pub fn offers(&mut self, now: Instant) -> Vec<Offer> {
+        let any_awake = self.layers.iter().any(|layer| layer.is_awake(now));
+        for (layer, told) in self.layers.iter().zip(&mut self.told) {
+            let awake = layer.is_awake(now);
+            told.came |= awake && told.since.is_some();
+            // Where it was the way that failed, it is back as soon as anything comes.
+            let is_back = awake || (told.came && any_awake);
+            told.failed.take_if(|at| is_back || now >= *at + FORGIVEN);
+            let is_overdue = !awake && told.since.is_some_and(|since| now > since + WAKING);
+            if is_overdue && told.failed.is_none() {
+                (told.failed, told.came) = (Some(now), told.came && !any_awake);
+            }
+        }
+        // Where nothing comes at all it is the way that fails: whoever is told that nobody looks would not come back.
+        let nothing_comes = self.told.iter().take(self.encodings.len()).all(|told| told.failed.is_some());
         let mut offers = Vec::with_capacity(2 * MAX_LAYERS);
         for (number, encoding) in self.encodings.iter().enumerate().take(MAX_LAYERS) {
-            let layer = &mut self.layers[number];
-            let told = &mut self.told[number];
-            let awake = layer.is_awake(now);
-            told.failed &= !awake;
-            told.failed |= !awake && told.since.is_some_and(|since| now > since + WAKING);
-            if told.failed {
+            if self.told[number].failed.is_some() && !nothing_comes {
                 continue;
             }
+            let layer = &mut self.layers[number];
+            let awake = layer.is_awake(now);
             let (all, base) = layer.rates(now);
             let number = number as u8;
             let size = layer.size().or(encoding.size).unwrap_or(USUAL_SIZE);

@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 pub const MAX_MEMBERS: usize = 32;
 /// Layers of one sender: its picture, and two smaller ones.
 pub const MAX_LAYERS: usize = 3;
-/// Requests that wait to be polled; more are dropped, and come again if they still hold.
+/// Requests that wait to be polled; more are not made yet, and come later if they still hold.
 const MAX_REQUESTS: usize = 256;
 /// The bandwidth is divided anew this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -353,6 +353,9 @@ impl Relay {
 
     /// Tells a sender what is wanted of it, and asks for the keyframes that are waited for.
     fn tell(&mut self, now: Instant, place: usize, wanted: [Option<Wanted>; MAX_LAYERS]) {
+        if self.requests.len() + MAX_LAYERS > MAX_REQUESTS {
+            return;
+        }
         let member = &mut self.members[place];
         let sender = member.id;
         let mut requests = Vec::new();
@@ -363,6 +366,7 @@ impl Relay {
             }
             if told.wanted.is_none() != wanted.is_none() {
                 told.since = wanted.map(|_| now);
+                told.came &= wanted.is_none();
             }
             told.wanted = wanted;
             requests.push(Request::Layer { sender, layer: layer as u8, wanted });

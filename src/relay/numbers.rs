@@ -4,16 +4,31 @@ use crate::rtp::SequenceUnwrapper;
 
 /// Numbers in which a packet that comes twice is noticed; a multiple of 64.
 const SEEN: i64 = 1024;
+/// The places of a sender's next stream are behind all of the one before it.
+const APART: i64 = 1 << 17;
 
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
+    ssrc: Option<u32>,
+    /// Where the places of this stream begin.
+    base: i64,
     unwrapper: SequenceUnwrapper,
     seen: [u64; (SEEN / 64) as usize],
 }
 
 impl Numbers {
+    /// Whether this stream takes the place of another one: the sender's connection was made anew.
+    pub fn is_another(&self, ssrc: u32) -> bool {
+        self.ssrc.is_some_and(|known| known != ssrc)
+    }
+
     /// The packet's place on a line without end; `None`: it came before, or is too old to tell.
-    pub fn handle(&mut self, sequence: u16) -> Option<i64> {
+    pub fn handle(&mut self, ssrc: u32, sequence: u16) -> Option<i64> {
+        if self.is_another(ssrc) {
+            let base = self.base + self.unwrapper.highest().unwrap_or(0) + APART;
+            *self = Self { base, ..Self::default() };
+        }
+        self.ssrc = Some(ssrc);
         let bit = |index: i64| {
             let bit = index.rem_euclid(SEEN);
             ((bit / 64) as usize, 1u64 << (bit % 64))
@@ -32,7 +47,7 @@ impl Numbers {
             _ => {}
         }
         self.seen[word] |= mask;
-        Some(index)
+        Some(self.base + index)
     }
 }
 
@@ -59,7 +74,20 @@ mod tests {
             (19_999, true),
             (1_020, false),
         ] {
-            assert_eq!(numbers.handle(sequence).is_some(), expected, "{sequence}");
+            assert_eq!(numbers.handle(7, sequence).is_some(), expected, "{sequence}");
+        }
+    }
+    #[test]
+    fn another_stream_begins_anew_behind_the_last_one() {
+        let mut numbers = Numbers::default();
+        let mut highest = i64::MIN;
+        for (ssrc, sequences) in [(7, 39_000..40_000u16), (8, 5..900), (7, 60_000..60_009)] {
+            assert_eq!(numbers.is_another(ssrc), highest > i64::MIN);
+            for sequence in sequences {
+                let place = numbers.handle(ssrc, sequence).expect("each is new");
+                assert!(place > highest, "{ssrc} {sequence}");
+                highest = place;
+            }
         }
     }
 }

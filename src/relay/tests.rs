@@ -411,6 +411,24 @@ fn a_sender_that_cannot_make_the_small_layer_is_not_waited_for() {
 }
 
 #[test]
+fn a_sender_whose_way_fails_for_a_while_comes_back() {
+    for failing in [1_000, 4_000, 20_000] {
+        let mut world = World::new(1, Path::default(), [0, 0], 8);
+        world.relay.set_view(at_us(0), PeerId(1), SENDER, LARGE);
+        world.relay.set_budget(at_us(0), PeerId(1), Bitrate::from_kbps(5_000));
+        world.run(2_000);
+        world.path.lost = 1_000;
+        world.run(failing);
+        world.path.lost = 0;
+        world.run(3_000);
+        let before = world.received[&PeerId(1)].packets.len();
+        world.run(1_000);
+        let came = world.received[&PeerId(1)].packets.len() - before;
+        assert!(came > 150, "{came} packets in a second, after {failing} ms without any");
+    }
+}
+
+#[test]
 fn sender_reports_are_moved_to_the_stream_that_is_sent() {
     let mut world = World::new(1, Path::default(), [0, 1_000_000], 2);
     for (layer, rtp) in [(0, 90_000u32), (1, 1_090_000)] {
@@ -509,6 +527,63 @@ fn copies_of_what_was_not_sent_are_left_out() {
         );
     }
     assert_eq!(sizes, [(111, 3, true), (111, 3, false), (RED, 10, false), (RED, 10, false)]);
+}
+
+#[test]
+fn a_sender_whose_connection_was_made_anew_is_heard_at_once() {
+    let mut relay = Relay::default();
+    (0..2).for_each(|id| assert!(relay.add_member(at_us(0), PeerId(id))));
+    let mut got = Vec::new();
+    let streams = [(1, 40_000u16), (2, 9)];
+    for (n, (ssrc, first)) in streams.into_iter().flat_map(|stream| [stream; 50]).enumerate() {
+        let packet = RtpPacket { ssrc, ..sound(first + n as u16 % 50, &[1; 60]) };
+        let source = Source::Audio { level: Some(20) };
+        relay.handle_packet(at_us(n as u64 * 20_000), PeerId(0), source, &packet, &mut |out| {
+            let Item::Packet(packet) = out.item else { return };
+            got.push((packet.sequence, packet.timestamp));
+        });
+    }
+    assert_eq!(got.len(), 100);
+    for pair in got.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0.wrapping_add(1));
+        assert_eq!(pair[1].1.wrapping_sub(pair[0].1), 960, "20 ms by either clock");
+    }
+}
+
+#[test]
+fn whoever_does_not_listen_for_a_while_is_told_what_holds_then() {
+    let mut relay = Relay::default();
+    let all = || (0..MAX_MEMBERS as u64).map(PeerId);
+    for id in all() {
+        assert!(relay.add_member(at_us(0), id));
+        relay.set_encodings(id, &[Encoding::default(); MAX_LAYERS]);
+        relay.set_budget(at_us(0), id, Bitrate::from_kbps(50_000));
+    }
+    let mut told = BTreeMap::new();
+    for n in 1..=101u64 {
+        let now = at_us(n * 200_000);
+        for sender in all() {
+            let receiver = PeerId((sender.0 + 1) % MAX_MEMBERS as u64);
+            relay.set_view(now, receiver, sender, if n % 2 == 0 || n > 100 { View::Hidden } else { LARGE });
+        }
+        relay.handle_timeout(now, &mut |_| {});
+        assert!(relay.requests.len() <= MAX_REQUESTS);
+        if n < 100 {
+            continue;
+        }
+        while let Some(request) = relay.poll_request() {
+            if let Request::Layer { sender, layer, wanted } = request {
+                told.insert((sender, layer), wanted.is_some());
+            }
+        }
+    }
+    for member in &relay.members {
+        for layer in 0..MAX_LAYERS as u8 {
+            let knows = told.get(&(member.id, layer)).copied().unwrap_or_default();
+            assert!(!knows, "nobody looks at {:?}, and layer {layer} is still wanted", member.id);
+        }
+    }
+    assert!(!told.is_empty());
 }
 
 #[test]

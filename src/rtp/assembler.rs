@@ -18,6 +18,7 @@
 //! [`Format`]; a stream that changes it begins anew.
 
 use super::format::{Contents, Damaged, Format};
+use super::restart::Restart;
 use super::unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 use super::vp8;
 use crate::frame::RtpPacket;
@@ -96,7 +97,7 @@ pub struct VideoAssembler {
     /// The packet before this keyframe's first was seen and belongs to another picture.
     clean_start: Option<i64>,
     format: Format,
-    restart: (u16, u32),
+    restart: Restart,
     dropped_timestamp: Option<i64>,
     counters: AssemblerCounters,
 }
@@ -135,7 +136,7 @@ impl VideoAssembler {
             needs_keyframe: false,
             clean_start: None,
             format: Format::new(VideoCodec::H264),
-            restart: (0, 0),
+            restart: Restart::default(),
             dropped_timestamp: None,
             counters: AssemblerCounters::default(),
         }
@@ -191,16 +192,13 @@ impl VideoAssembler {
         let mut sequence = self.sequences.unwrap(packet.sequence);
         if self.given.is_some_and(|given| sequence <= given) {
             self.counters.late += 1;
-            let (last, run) = self.restart;
-            let run = if packet.sequence == last.wrapping_add(1) { run + 1 } else { 1 };
-            self.restart = (packet.sequence, run);
-            if run < RESTART_RUN {
+            if !self.restart.late(packet.sequence, RESTART_RUN) {
                 return;
             }
             self.start_anew();
             sequence = self.sequences.unwrap(packet.sequence);
         }
-        self.restart.1 = 0;
+        self.restart.in_time();
         if self.packets.contains_key(&sequence) {
             self.counters.duplicates += 1;
             return;

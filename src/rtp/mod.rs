@@ -21,6 +21,7 @@ mod nack;
 mod playout;
 mod protection;
 pub mod red;
+mod restart;
 mod throttle;
 mod unwrap;
 mod voice;

@@ -14,7 +14,7 @@
 
 use super::unwrap::TimestampUnwrapper;
 use crate::ports::SenderReport;
-use crate::units::MediaKind;
+use crate::units::{Epoch, MediaKind};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ fn micros_of(steps: i64, clock_hz: i64) -> i64 {
 
 #[derive(Clone, Debug, Default)]
 pub struct PlayoutClock {
-    epoch: Option<Instant>,
+    epoch: Epoch,
     /// Arrival minus RTP time of each of the last pictures, in microseconds.
     offsets: VecDeque<i64>,
     jitter_us: i64,
@@ -107,7 +107,7 @@ impl PlayoutClock {
     /// it) leaves the speaker at `heard_at`. Once for each block, or less often.
     pub fn handle_sound(&mut self, timestamp: i64, heard_at: Instant) {
         let Some(ntp) = self.audio.ntp_us(timestamp, AUDIO_CLOCK_HZ) else { return };
-        let offset = (self.micros(heard_at) - ntp) as f64;
+        let offset = (self.epoch.micros(heard_at) - ntp) as f64;
         let old = self.sound.filter(|(_, at)| heard_at.saturating_duration_since(*at) < AUDIO_STALE);
         let smooth = match old {
             Some((old, _)) if (offset - old).abs() < MAX_SYNC_US as f64 => {
@@ -121,7 +121,7 @@ impl PlayoutClock {
     /// When the picture is due. `arrived_at`: when its access unit was whole. `now`: it cannot be due earlier.
     pub fn due(&mut self, now: Instant, timestamp: i64, arrived_at: Instant) -> Instant {
         let time = micros_of(timestamp, VIDEO_CLOCK_HZ);
-        let offset = self.micros(arrived_at) - time;
+        let offset = self.epoch.micros(arrived_at) - time;
         if self.offsets.front().is_some_and(|first| (offset - first).abs() > NEW_TIMELINE_US) {
             self.offsets.clear();
             (self.jitter_us, self.hold_us) = (0, 0);
@@ -140,7 +140,7 @@ impl PlayoutClock {
         let unheld = base + self.jitter_us;
         self.keep_in_step(now, timestamp, unheld + time);
         let due_us = unheld + time + self.hold_us;
-        let now_us = self.micros(now);
+        let now_us = self.epoch.micros(now);
         now + Duration::from_micros((due_us - now_us).clamp(0, MAX_JITTER_US + MAX_SYNC_US) as u64)
     }
 
@@ -182,14 +182,6 @@ impl PlayoutClock {
     /// Picture minus sound as both are presented, in milliseconds; `None` without reports of both.
     pub fn skew_ms(&self) -> Option<f64> {
         self.skew_us.map(|skew| skew as f64 / 1000.0)
-    }
-
-    fn micros(&mut self, at: Instant) -> i64 {
-        let epoch = *self.epoch.get_or_insert(at);
-        match at.checked_duration_since(epoch) {
-            Some(since) => since.as_micros() as i64,
-            None => -((epoch - at).as_micros() as i64),
-        }
     }
 }
 

@@ -161,6 +161,7 @@ impl App {
         for effect in self.model.reduce(event, now) {
             match effect {
                 Effect::CopyCode => self.hand_out_code(),
+                Effect::CodeChanged => self.view.forget_copied(Copied::Code),
                 Effect::RemotePicture(id, picture) => self.show_remote(id, picture),
                 Effect::NoPictures => {
                     self.pictures.clear(&self.painter);

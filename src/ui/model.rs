@@ -54,6 +54,8 @@ pub struct Model {
     /// Since when it is out, and whether it leads here.
     pub code_since: Option<Instant>,
     pub reach: Reach,
+    /// This computer is elsewhere than an invite says that was given away: the one that is out now leads here.
+    pub moved: bool,
     /// The page for phones, while it is served: the invite goes there, and nobody copies it.
     pub page: Option<PageLink>,
     /// Why the last pasted text was not taken: a sentence.
@@ -103,6 +105,7 @@ impl Default for Model {
             room: RoomState::default(),
             code_since: None,
             reach: Reach::default(),
+            moved: false,
             page: None,
             refusal: None,
             locked: false,
@@ -137,6 +140,8 @@ impl Default for Model {
 pub enum Effect {
     /// Our code came up for the first time in this call: copy it.
     CopyCode,
+    /// Our code is another one than was copied.
+    CodeChanged,
     /// From here on somebody's pictures come from there.
     RemotePicture(PeerId, Option<PictureHandle>),
     /// Nobody's pictures come from anywhere any more.
@@ -292,6 +297,7 @@ impl Model {
                     (true, false, Some(Kind::Invite)) => vec![Effect::CopyCode, Effect::ClearField],
                     // Nobody has asked for this one, or it may not be needed: the clipboard stays as it is.
                     (true, ..) => vec![Effect::ClearField],
+                    (false, ..) if changed => vec![Effect::CodeChanged],
                     (false, ..) => Vec::new(),
                 }
             }
@@ -312,11 +318,17 @@ impl Model {
                 self.reach = reach;
                 Vec::new()
             }
-            Event::Moved => vec![Effect::Toast(
-                Tone::Trouble,
-                "Your address has changed. Send the new invite: the old one may not lead here any more."
-                    .into(),
-            )],
+            Event::Moved => {
+                self.moved = true;
+                let mut effects = vec![Effect::Attention];
+                // Where the invite is shown, it says so itself.
+                if self.call.in_call() {
+                    let sentence =
+                        "Your address has changed. Send the new invite to whoever is still to come.";
+                    effects.push(Effect::Toast(Tone::Trouble, sentence.into()));
+                }
+                effects
+            }
             Event::Remote(id, remote) => self.know(id, remote),
             Event::Left(id) => self.part(id),
             Event::Reaction(id, reaction) => {
@@ -392,8 +404,11 @@ impl Model {
             }
             Event::FirstPicture(_) => Vec::new(),
             Event::Invite(code) => {
+                let text = |code: &Option<Box<OwnCode>>| code.as_ref().map(|code| code.text.clone());
+                let changed = self.invite.is_some() && text(&self.invite) != text(&code);
+                self.moved &= code.is_some();
                 self.invite = code;
-                Vec::new()
+                if changed { vec![Effect::CodeChanged] } else { Vec::new() }
             }
             Event::Room(room) => self.enter_room(room),
             Event::MutedBy(_) => {
@@ -424,7 +439,10 @@ impl Model {
                 effects.push(Effect::ClearField);
                 effects.push(Effect::NewCall);
             }
-            CallState::Connecting { .. } => effects.push(Effect::ClearField),
+            CallState::Connecting { .. } => {
+                self.moved = false;
+                effects.push(Effect::ClearField);
+            }
             CallState::InCall { .. } => {
                 if !before.in_call() {
                     effects.push(Effect::ClearField);
@@ -483,6 +501,7 @@ impl Model {
         self.invite = None;
         self.room = RoomState::default();
         self.reach = Reach::default();
+        self.moved = false;
         self.candidates_added = 0;
         self.people.clear();
         self.parted.clear();

@@ -325,6 +325,11 @@ impl View {
         self.copied.is_some_and(|(copied, _)| copied == what)
     }
 
+    /// This is another text by now.
+    pub fn forget_copied(&mut self, what: Copied) {
+        self.copied = self.copied.filter(|(copied, _)| *copied != what);
+    }
+
     /// Was this copied just now?
     pub fn just_copied(&self, what: Copied, now: Instant) -> bool {
         self.copied

@@ -33,6 +33,10 @@ pub fn code_health(age: Duration, reach: Reach) -> String {
     format!("{ready} {reach}")
 }
 
+/// Above an invite that takes the place of one that may have been sent.
+pub const MOVED: &str =
+    "Your address has changed: an invite you sent before may not lead here any more. Send this new one.";
+
 /// What the window's title says after the program's name.
 pub fn title(call: CallState, name: &str) -> String {
     match call {

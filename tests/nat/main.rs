@@ -6,13 +6,15 @@
 mod lab;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/turn.rs"]
+mod turn;
 
 use lab::{Kind, Lab, STUN};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Lines, Running, Scratch, alone, find_program, skip, wait_for};
+use support::{Lines, Running, Scratch, alone, skip, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 /// By then a STUN server has answered whoever keeps the code valid, also if the first question was lost.
@@ -60,23 +62,14 @@ fn serve(lab: &Lab) -> Running {
 
 const LOGIN: [&str; 2] = ["lab", "labpass"];
 
-/// A relay (coturn, Debian's package) at the address of the STUN server, which it is as well.
+/// A relay at the address of the STUN server, which it is as well.
 fn serve_relay(lab: &Lab, scratch: &Scratch) -> Option<Running> {
-    let program = find_program(&["turnserver", "/usr/bin/turnserver"])?;
-    let mut command = lab.command("net", program.to_str()?);
+    let mut command = lab.command("net", turn::program()?.to_str()?);
     command
-        .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech", "--realm", "lab.test"])
-        .args(["--fingerprint", "--listening-port", "3478", "--log-file", "stdout", "--simple-log"])
+        .args(["--no-tls", "--no-dtls", "--listening-port", "3478"])
         .args(STUN.iter().flat_map(|at| ["--listening-ip", at.trim_end_matches(":3478")]))
-        .args(["--relay-ip", STUN[0].trim_end_matches(":3478"), "--user", &LOGIN.join(":")])
-        .arg("--userdb")
-        .arg(scratch.join("turndb"))
-        .arg("--pidfile")
-        .arg(scratch.join("turn.pid"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let running = Running::start(&mut command);
+        .args(["--relay-ip", STUN[0].trim_end_matches(":3478")]);
+    let running = turn::start(command, LOGIN, scratch);
     wait_for("the relay", PATIENCE, || {
         let sockets = lab.command("net", "cat").arg("/proc/net/tcp").output().unwrap().stdout;
         // It listens on port 3478.

@@ -7,6 +7,8 @@
 mod certificates;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/turn.rs"]
+mod turn;
 
 use certificates::certificates;
 use serde_json::Value;
@@ -14,7 +16,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Lines, Running, Scratch, alone, find_program, skip, wait_for};
+use support::{Lines, Running, Scratch, alone, skip, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const USER: &str = "lab";
@@ -30,7 +32,7 @@ struct Server {
 
 impl Server {
     fn start(scratch: &Scratch) -> Option<Self> {
-        let program = find_program(&["turnserver", "/usr/bin/turnserver"])?;
+        let program = turn::program()?;
         let (authority, certificate, key) =
             (scratch.join("authority.pem"), scratch.join("cert.pem"), scratch.join("key.pem"));
         let (ca, signed, signed_key) = certificates();
@@ -40,22 +42,13 @@ impl Server {
         let (port, tls_port) = (free_port(), free_port());
         let mut command = Command::new(program);
         command
-            .args(["-n", "--no-cli", "--lt-cred-mech", "--realm", "lab.test", "--fingerprint"])
             .args(["--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1", "--allow-loopback-peers"])
-            .args(["--user", &format!("{USER}:{PASSWORD}"), "--log-file", "stdout", "--simple-log"])
             .args(["--listening-port", &port.to_string(), "--tls-listening-port", &tls_port.to_string()])
             .arg("--cert")
             .arg(&certificate)
             .arg("--pkey")
-            .arg(&key)
-            .arg("--userdb")
-            .arg(scratch.join("turndb"))
-            .arg("--pidfile")
-            .arg(scratch.join("turn.pid"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let running = Running::start(&mut command);
+            .arg(&key);
+        let running = turn::start(command, [USER, PASSWORD], scratch);
         wait_for("the TURN server", PATIENCE, || {
             [port, tls_port].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).then_some(())
         });

@@ -31,6 +31,9 @@ const MAX_OF_ONE: usize = 4;
 /// What one that has proved nothing may take.
 const TRIAL: Duration = Duration::from_secs(5);
 const TRIAL_FRAMES: usize = 64;
+/// One that has brought nothing for so long is dead, though nobody has said so: ICE alone sends twice a second. As long
+/// as it is there no other one takes its place, and UDP is not tried either.
+const SILENCE: Duration = Duration::from_secs(5);
 /// The longest frame that is read: more than any datagram of a call.
 const MAX_FRAME: usize = 2048;
 /// Datagrams on their way into a stream: a third of a second of video. More are dropped, as a network would.
@@ -117,7 +120,9 @@ impl Shared {
         let of_use = state.sort(Instant::now(), port, remote, frame.len(), frame);
         let knocks = |knock: &super::Knock| knock.port == port && knock.datagram.from == remote;
         let knocked = || state.lines.values().any(|line| line.knock.as_ref().is_some_and(knocks));
-        let proves = stun::is_stun(frame) && (of_use || knocked());
+        // Requests are signed, and answers name what only the other side was asked. Anybody can send an indication.
+        let is_signed = || stun::is_request(frame) || state.asked.by.contains_key(&stun::transaction(frame));
+        let proves = stun::is_stun(frame) && is_signed() && (of_use || knocked());
         match state.streams.0.get_mut(&(port, remote)).filter(|stream| stream.number == number) {
             Some(stream) => {
                 if proves && !std::mem::replace(&mut stream.is_proven, true) {
@@ -150,7 +155,7 @@ async fn run_stream(
     }
 }
 
-/// Until the stream ends, what comes is no frame, or it has proved nothing in time.
+/// Until the stream ends or is silent, what comes is no frame, or it has proved nothing in time.
 async fn inward(shared: &Weak<Shared>, at: (PortId, SocketAddr), number: u64, read: tcp::OwnedReadHalf) {
     let mut read = BufReader::with_capacity(16 * 1024, read);
     let mut frame = [0; MAX_FRAME];
@@ -163,7 +168,8 @@ async fn inward(shared: &Weak<Shared>, at: (PortId, SocketAddr), number: u64, re
             read.read_exact(frame).await.ok()?;
             Some(length)
         };
-        let length = if is_proven { Ok(next.await) } else { tokio::time::timeout_at(trial, next).await };
+        let end = if is_proven { tokio::time::Instant::now() + SILENCE } else { trial };
+        let length = tokio::time::timeout_at(end, next).await;
         let (Ok(Some(length)), Some(shared)) = (length, shared.upgrade()) else { return };
         frames += 1;
         is_proven = shared.framed(at, number, &frame[..length]);

@@ -1,23 +1,29 @@
 //! Where forwarded packets come in: everything that the relay has left in the [`Outbox`](crate::net::outbox) leaves in one
 //! round of the driver, as if a track had written it.
 
+use super::row::Row;
+use crate::frame::RtpPacket;
+use crate::net::media::{AUDIO_CLOCK, VIDEO_CLOCK};
 use crate::net::monitor::Monitor;
 use crate::relay::{Forward, Item};
 use crate::rtp::red;
 use crate::units::MediaKind;
+use bytes::Bytes;
 use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp::Header;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) struct Forwarding {
     monitor: Arc<Monitor>,
-    taken: VecDeque<Forward>,
+    taken: VecDeque<(u64, Forward)>,
+    /// By SSRC: as many as there are streams.
+    rows: HashMap<u32, Row>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
@@ -25,7 +31,7 @@ pub(super) struct Forwarding {
 impl Forwarding {
     pub fn new(monitor: Arc<Monitor>) -> Self {
         let (taken, read, write) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { monitor, taken, read, write }
+        Self { monitor, taken, rows: HashMap::new(), read, write }
     }
 
     fn take(&mut self) {
@@ -35,14 +41,34 @@ impl Forwarding {
         }
         let now = Instant::now();
         let open = self.monitor.may_forward();
-        for Forward { sender, kind, item, .. } in self.taken.drain(..) {
-            let Some(ssrc) = self.monitor.streams.outgoing(sender, kind).filter(|_| open) else { continue };
+        for (relay, Forward { sender, kind, item, .. }) in self.taken.drain(..) {
+            let Some((ssrc, tenancy)) = self.monitor.streams.outgoing(sender, kind).filter(|_| open) else {
+                continue;
+            };
+            let clock_rate = if kind == MediaKind::Audio { AUDIO_CLOCK } else { VIDEO_CLOCK };
+            let (row, source) =
+                (self.rows.entry(ssrc).or_insert_with(|| Row::new(clock_rate)), (relay, tenancy));
             let packet = match item {
-                Item::Packet(packet) => rtp(&self.monitor, kind, ssrc, packet),
-                Item::Report { ntp, rtp } => {
-                    let report = SenderReport { ssrc, ntp_time: ntp, rtp_time: rtp, ..Default::default() };
-                    Some(Packet::Rtcp(vec![Box::new(report)]))
+                Item::Packet(packet) => {
+                    rtp(&self.monitor, kind, &packet).and_then(|(payload_type, payload)| {
+                        let (sequence_number, timestamp) =
+                            row.place(now, source, packet.sequence, packet.timestamp)?;
+                        let header = Header {
+                            version: 2,
+                            marker: packet.marker,
+                            payload_type,
+                            sequence_number,
+                            timestamp,
+                            ssrc,
+                            ..Header::default()
+                        };
+                        Some(Packet::Rtp(rtc::rtp::Packet { header, payload }))
+                    })
                 }
+                Item::Report { ntp, rtp } => row.time(source, rtp).map(|rtp_time| {
+                    let report = SenderReport { ssrc, ntp_time: ntp, rtp_time, ..Default::default() };
+                    Packet::Rtcp(vec![Box::new(report)])
+                }),
             };
             self.write.extend(packet.map(|packet| TaggedPacket {
                 now,
@@ -53,27 +79,18 @@ impl Forwarding {
     }
 }
 
-/// The packet as this connection has negotiated it; `None`: it has no way to say it.
-fn rtp(monitor: &Monitor, kind: MediaKind, ssrc: u32, packet: crate::frame::RtpPacket) -> Option<Packet> {
+/// A packet's payload and its type as this connection has negotiated it; `None`: it has no way to say it.
+fn rtp(monitor: &Monitor, kind: MediaKind, packet: &RtpPacket) -> Option<(u8, Bytes)> {
     let (payload_type, payload) = match packet.payload_type {
         red::RED if monitor.red().is_none() => {
             // Without its copies: the other side does not take them.
-            let newest = red::split(&packet).ok().and_then(|split| split.into_iter().next())?;
+            let newest = red::split(packet).ok().and_then(|split| split.into_iter().next())?;
             (monitor.payload_type(kind), newest.payload)
         }
-        red::RED => (monitor.red(), packet.payload),
-        _ => (monitor.payload_type(kind), packet.payload),
+        red::RED => (monitor.red(), packet.payload.clone()),
+        _ => (monitor.payload_type(kind), packet.payload.clone()),
     };
-    let header = Header {
-        version: 2,
-        marker: packet.marker,
-        payload_type: payload_type?,
-        sequence_number: packet.sequence,
-        timestamp: packet.timestamp,
-        ssrc,
-        ..Header::default()
-    };
-    Some(Packet::Rtp(rtc::rtp::Packet { header, payload }))
+    Some((payload_type?, payload))
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Forwarding {

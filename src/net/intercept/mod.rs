@@ -21,6 +21,7 @@ mod pacer;
 mod reports;
 mod resend;
 mod resend_forwarded;
+mod row;
 mod rtx;
 mod sink;
 mod tap;

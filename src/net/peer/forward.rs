@@ -15,18 +15,43 @@ use super::{Peer, internal, unusable};
 use crate::frame::EncodedFrame;
 use crate::invite::Kind;
 use crate::net::monitor::Monitor;
-use crate::net::streams::{Mark, Outgoing, RelayInlet, mark, marked};
+use crate::net::streams::{Mark, Outgoing, RelayInlet, Section, mark, marked};
 use crate::net::{NetError, Outbox, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
-use crate::relay::{MAX_LAYERS, MAX_MEMBERS};
+use crate::relay::{Forward, MAX_LAYERS, MAX_MEMBERS};
 use crate::units::{MediaKind, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::RTCSessionDescription;
+
+/// One relay's way into a connection.
+#[derive(Clone)]
+pub struct Forwards {
+    outbox: Arc<Outbox>,
+    relay: u64,
+}
+
+impl Forwards {
+    /// `false`: there is no room, and it is lost.
+    pub fn put(&self, forward: Forward) -> bool {
+        self.outbox.put(self.relay, forward)
+    }
+
+    /// What was put in leaves now.
+    pub fn send(&self) {
+        self.outbox.send();
+    }
+
+    #[cfg(test)]
+    pub fn to_nobody() -> Self {
+        Self { outbox: Arc::default(), relay: 0 }
+    }
+}
 
 /// The sections of this connection that were added.
 #[derive(Default)]
@@ -34,16 +59,28 @@ pub(in crate::net) struct Added {
     slots: Mutex<Vec<Slot>>,
     /// Which layer, and its SSRC.
     layers: Mutex<Vec<(u8, u32)>>,
+    /// Of relays and of tenancies.
+    next: AtomicU64,
 }
 
 /// Stands for one member, or waits for the next one.
 struct Slot {
     member: Option<(PeerId, String)>,
-    /// The other side has agreed to its sections: packets may go out.
-    agreed: bool,
+    /// Which one has it; whoever comes back is another.
+    tenancy: u64,
+    known: Known,
     /// SSRCs.
     audio: u32,
     video: u32,
+}
+
+/// Whether the other side knows whose sections they are; before, it would take their packets for somebody else's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    No,
+    /// It is in the description that is under way.
+    Said,
+    Agreed,
 }
 
 impl Added {
@@ -62,6 +99,10 @@ impl Added {
         marks
     }
 
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn tell(&self, monitor: &Monitor) {
         let slots = self.slots();
         let streams = slots.iter().filter_map(|slot| Some((slot, slot.member.as_ref()?.0)));
@@ -70,7 +111,8 @@ impl Added {
                 ssrc,
                 kind,
                 of,
-                agreed: slot.agreed,
+                agreed: slot.known == Known::Agreed,
+                tenancy: slot.tenancy,
             })
         }));
     }
@@ -87,9 +129,10 @@ impl Peer {
         self.monitor.set_held(held);
     }
 
-    /// Where to put what is forwarded to the other end. Bounded: what finds no room is lost.
-    pub fn forwards(&self) -> Arc<Outbox> {
-        self.monitor.streams.outbox.clone()
+    /// Where a relay puts what is forwarded to the other end. Bounded: what finds no room is lost. What an earlier relay
+    /// still has is of no use from the first packet of this one on.
+    pub fn forwards(&self) -> Forwards {
+        Forwards { outbox: self.monitor.streams.outbox.clone(), relay: self.added.next() }
     }
 
     /// Whether the other side takes H.264: what is forwarded is not encoded anew, and a mix is made as that.
@@ -115,6 +158,7 @@ impl Peer {
             }
             if let Some(free) = slots.iter_mut().find(|slot| slot.member.is_none()) {
                 free.member = Some((member, name.into()));
+                (free.known, free.tenancy) = (Known::No, self.added.next());
                 drop(slots);
                 self.added.tell(&self.monitor);
                 return Ok(true);
@@ -129,7 +173,8 @@ impl Peer {
         for track in [media::forwarded_audio(&id, audio), media::forwarded_video(&id, video, rtx)] {
             self.add_sendonly(track).await?;
         }
-        self.added.slots().push(Slot { member: Some((member, name.into())), agreed: false, audio, video });
+        let (member, tenancy) = (Some((member, name.into())), self.added.next());
+        self.added.slots().push(Slot { member, tenancy, known: Known::No, audio, video });
         self.added.tell(&self.monitor);
         Ok(true)
     }
@@ -182,6 +227,18 @@ impl Peer {
         let offer = self.connection.create_offer(None).await.map_err(internal)?;
         let text = mark(&offer.sdp, &self.added.marks());
         self.connection.set_local_description(offer).await.map_err(internal)?;
+        // Those who were freed in between and taken anew are in the next one.
+        let said = marked(&text);
+        for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::No) {
+            let name = slot.member.as_ref().map(|(_, name)| name);
+            let is_in = |section: &Section| {
+                section.ssrc == slot.video
+                    && matches!(&section.mark, Mark::Member(said) if Some(said) == name)
+            };
+            if said.iter().any(is_in) {
+                slot.known = Known::Said;
+            }
+        }
         Ok(text)
     }
 
@@ -197,8 +254,11 @@ impl Peer {
             self.connection.set_local_description(back).await.map_err(internal)?;
         }
         // Known before the first packet comes.
-        self.monitor.streams.set_incoming(marked(offer));
-        self.connection.set_remote_description(remote).await.map_err(unusable)?;
+        let before = self.monitor.streams.set_incoming(marked(offer));
+        if let Err(error) = self.connection.set_remote_description(remote).await {
+            self.monitor.streams.set_incoming(before);
+            return Err(unusable(error));
+        }
         let answer = self.connection.create_answer(None).await.map_err(unusable)?;
         let text = mark(&answer.sdp, &self.added.marks());
         self.connection.set_local_description(answer).await.map_err(internal)?;
@@ -209,7 +269,9 @@ impl Peer {
     pub async fn settle(&self, answer: &str) -> Result<(), NetError> {
         let remote = RTCSessionDescription::answer(self.readable(answer, Kind::Reply)?).map_err(unusable)?;
         self.connection.set_remote_description(remote).await.map_err(unusable)?;
-        self.added.slots().iter_mut().for_each(|slot| slot.agreed = true);
+        for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::Said) {
+            slot.known = Known::Agreed;
+        }
         self.added.tell(&self.monitor);
         Ok(())
     }

@@ -253,8 +253,13 @@ fn memory_is_bounded_without_any_keyframe_and_with_a_hole_for_ever() {
     }
 }
 
-#[test]
-fn hostile_packets_never_panic_and_never_stop_the_stream() {
+/// Damages `stream(sequence)` in every way there is, again and again; of what another stream brings afterwards, which
+/// begins at 2 s with a keyframe and has one at 9 s, all `pictures` must come out.
+pub(super) fn survive_hostile(
+    stream: impl Fn(u16) -> Vec<RtpPacket>,
+    after: impl Fn(u16) -> Vec<RtpPacket>,
+    pictures: usize,
+) {
     let mut seed = 0x2545_f491_4f6c_dd1du64;
     let mut random = move || {
         seed ^= seed << 13;
@@ -264,9 +269,9 @@ fn hostile_packets_never_panic_and_never_stop_the_stream() {
     };
     for _ in 0..300 {
         let mut assembler = VideoAssembler::new();
-        let mut packets = Sender::stream(random() as u16, 30);
+        let mut packets = stream(random() as u16);
         for packet in &mut packets {
-            match random() % 8 {
+            match random() % 9 {
                 0 => {
                     let mut bytes = packet.payload.to_vec();
                     let place = random() as usize % bytes.len();
@@ -277,16 +282,26 @@ fn hostile_packets_never_panic_and_never_stop_the_stream() {
                 2 => packet.timestamp ^= random() as u32,
                 3 => packet.sequence ^= random() as u16,
                 4 => packet.marker ^= true,
+                5 => packet.payload_type = random() as u8,
                 _ => {}
             }
         }
         play(&mut assembler, packets);
-        let mut sender = Sender::new(random() as u16);
+        let mut whole = after(random() as u16);
+        whole.iter_mut().for_each(|packet| packet.ssrc = 77);
+        assert_eq!(play(&mut assembler, whole).len(), pictures);
+    }
+}
+
+#[test]
+fn hostile_packets_never_panic_and_never_stop_the_stream() {
+    let after = |sequence| {
+        let mut sender = Sender::new(sequence);
         sender.keyframe(2_000);
         (1..200).for_each(|n| sender.delta(2_000 + n * 30));
         sender.keyframe(9_000);
         sender.delta(9_030);
-        sender.packets.iter_mut().for_each(|packet| packet.ssrc = 77);
-        assert_eq!(play(&mut assembler, sender.packets).len(), 202);
-    }
+        sender.packets
+    };
+    survive_hostile(|sequence| Sender::stream(sequence, 30), after, 202);
 }

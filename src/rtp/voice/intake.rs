@@ -48,7 +48,7 @@ impl VoicePlayout {
             // Twice on the way, or its copy was faster.
             return;
         }
-        let arrived_us = self.micros(packet.arrived_at);
+        let arrived_us = self.epoch.micros(packet.arrived_at);
         let offset = arrived_us - time_us(timestamp);
         if self.target.fastest().is_some_and(|fastest| (offset - fastest).abs() > NEW_TIMELINE_US) {
             self.target.start_timeline();
@@ -59,10 +59,7 @@ impl VoicePlayout {
         }
         if self.played.is_some_and(|played| sequence <= played) {
             self.counters.packets_discarded += 1;
-            let (last, run) = self.restart;
-            let run = if packet.sequence == last.wrapping_add(1) { run + 1 } else { 1 };
-            self.restart = (packet.sequence, run);
-            if run < RESTART_RUN {
+            if !self.restart.late(packet.sequence, RESTART_RUN) {
                 return;
             }
             self.start_anew();
@@ -70,7 +67,7 @@ impl VoicePlayout {
             timestamp = self.timestamps.unwrap(packet.timestamp);
             self.target.handle_arrival(arrived_us, time_us(timestamp), false);
         }
-        self.restart.1 = 0;
+        self.restart.in_time();
         self.keep(sequence, timestamp, samples, arrived_us, &packet.payload);
     }
 
@@ -86,7 +83,7 @@ impl VoicePlayout {
             self.counters.fec_packets_discarded += 1;
             return;
         }
-        let arrived_us = self.micros(packet.arrived_at);
+        let arrived_us = self.epoch.micros(packet.arrived_at);
         // Needed: it is worth waiting for such ones, as for packets that were overtaken.
         self.target.handle_arrival(arrived_us, time_us(timestamp), true);
         if self.played.is_some_and(|played| sequence <= played) {

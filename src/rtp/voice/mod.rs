@@ -32,7 +32,9 @@ mod intake;
 mod opus;
 mod stretch;
 
+use super::restart::Restart;
 use super::unwrap::{SequenceUnwrapper, TimestampUnwrapper};
+use crate::units::Epoch;
 use bytes::Bytes;
 use delay::TargetDelay;
 use std::collections::{BTreeMap, VecDeque};
@@ -116,7 +118,7 @@ struct Gap {
 }
 
 pub struct VoicePlayout {
-    epoch: Option<Instant>,
+    epoch: Epoch,
     ssrc: Option<u32>,
     sequences: SequenceUnwrapper,
     timestamps: TimestampUnwrapper,
@@ -138,7 +140,7 @@ pub struct VoicePlayout {
     since_stretch: u32,
     gap: Option<Gap>,
     gain: f32,
-    restart: (u16, u32),
+    restart: Restart,
     counters: VoiceCounters,
 }
 
@@ -151,7 +153,7 @@ impl Default for VoicePlayout {
 impl VoicePlayout {
     pub fn new() -> Self {
         Self {
-            epoch: None,
+            epoch: Epoch::default(),
             ssrc: None,
             sequences: SequenceUnwrapper::default(),
             timestamps: TimestampUnwrapper::default(),
@@ -168,7 +170,7 @@ impl VoicePlayout {
             since_stretch: 0,
             gap: None,
             gain: 0.0,
-            restart: (0, 0),
+            restart: Restart::default(),
             counters: VoiceCounters::default(),
         }
     }
@@ -205,7 +207,7 @@ impl VoicePlayout {
         decoder: &mut D,
         block: &mut [f32; VOICE_BLOCK],
     ) -> Option<i64> {
-        let now_us = self.micros(now);
+        let now_us = self.epoch.micros(now);
         self.since_stretch = self.since_stretch.saturating_add(1);
         if self.next.is_none() && !self.start(now_us) {
             block.fill(0.0);
@@ -474,15 +476,6 @@ impl VoicePlayout {
             ..Self::new()
         };
         self.target.start_timeline();
-    }
-
-    /// Microseconds since the first moment that was seen.
-    fn micros(&mut self, at: Instant) -> i64 {
-        let epoch = *self.epoch.get_or_insert(at);
-        match at.checked_duration_since(epoch) {
-            Some(since) => since.as_micros() as i64,
-            None => -((epoch - at).as_micros() as i64),
-        }
     }
 }
 

@@ -275,6 +275,9 @@ pub(super) fn own_code(ui: &mut Ui, scene: &mut Scene<'_>, kind: Kind) {
     let copied = scene.view.just_copied(Copied::Code, scene.now);
     let before = scene.view.copied_before(Copied::Code);
     let mut pressed = false;
+    if scene.model.moved && kind == Kind::Invite && !before {
+        widgets::remark(ui, icons::WARNING, colors.trouble, wording::MOVED);
+    }
     ui.horizontal(|ui| {
         let label = match (copied, before) {
             (true, _) => "Copied",

@@ -5,7 +5,7 @@ use super::help::dialog;
 use super::servers;
 use crate::device::DeviceKind;
 use crate::room::message::MAX_NAME;
-use crate::settings::{NoiseSuppression, Settings, Theme};
+use crate::settings::{Guests, NoiseSuppression, Settings, Theme};
 use crate::ui::model::DeviceStatus;
 use crate::ui::view::Scene;
 use crate::ui::widgets::{self, Choice};
@@ -24,6 +24,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             "Whoever has your invite waits until you let them in",
             |s| &mut s.ask_first,
         );
+        guests_picker(ui, scene);
         group(ui, "Devices");
         let width = ui.available_width();
         for kind in [DeviceKind::Camera, DeviceKind::Microphone, DeviceKind::Speaker] {
@@ -80,6 +81,20 @@ fn toggle(
         let on = *on;
         scene.change(|settings| *of(settings) = on);
     }
+}
+
+fn guests_picker(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let (now, all) = (scene.settings.guests, [Guests::One, Guests::Many]);
+    let label = |guests| match guests {
+        Guests::One => "One person".to_owned(),
+        Guests::Many => "Many people".to_owned(),
+    };
+    pick(ui, scene, "An invite is for", &all, now, label, |settings, guests| settings.guests = guests);
+    let sentence = match now {
+        Guests::One => "Whoever comes first takes it. Add others with invites of their own.",
+        Guests::Many => "Everybody who has it can come, as long as the call lasts.",
+    };
+    widgets::quiet(ui, sentence);
 }
 
 fn picture(ui: &mut Ui, scene: &mut Scene<'_>) {

@@ -9,7 +9,7 @@ use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
 use crate::room::nat::{Nat, Outlook};
 use crate::room::trust::Comparison;
-use crate::settings::{NoiseSuppression, Settings, Theme};
+use crate::settings::{Guests, NoiseSuppression, Settings, Theme};
 use crate::ui::clipboard::Purpose;
 use crate::ui::icons;
 use crate::ui::window::{Courier, StartAction, WindowOptions};
@@ -544,7 +544,14 @@ fn settings_take_effect_and_are_remembered() {
         settings: Settings { name: "Bo".into(), ..Settings::default() },
         ..Setup::default()
     });
+    let pick = |rig: &mut Rig, picker: &str, choice: &str| {
+        rig.harness.get_by_role_and_label(Role::ComboBox, picker).click();
+        rig.settle();
+        rig.harness.get_by_role_and_label(Role::MenuItemRadio, choice).click();
+        rig.settle();
+    };
     rig.click("Settings");
+    pick(&mut rig, "An invite is for", "Many people");
     rig.scroll(-200.0);
     for switch in ["Mirror my picture", "Automatic gain"] {
         rig.harness.get_by_role_and_label(Role::Switch, switch).click();
@@ -556,13 +563,10 @@ fn settings_take_effect_and_are_remembered() {
         if picker == "Theme" {
             rig.scroll(-4000.0);
         }
-        rig.harness.get_by_role_and_label(Role::ComboBox, picker).click();
-        rig.settle();
-        rig.harness.get_by_role_and_label(Role::MenuItemRadio, choice).click();
-        rig.settle();
+        pick(&mut rig, picker, choice);
     }
     assert_eq!(rig.harness.ctx.theme(), egui::Theme::Light);
-    assert_eq!(asked(&mut rig), ["apply"; 6]);
+    assert_eq!(asked(&mut rig), ["apply"; 7]);
     drop(rig);
     let want = Settings {
         name: "Bo".into(),
@@ -570,6 +574,7 @@ fn settings_take_effect_and_are_remembered() {
         noise_suppression: NoiseSuppression::Low,
         automatic_gain: false,
         mirror_self: false,
+        guests: Guests::Many,
         width: 640,
         height: 360,
         fps: 15,

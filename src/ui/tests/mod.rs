@@ -3,6 +3,7 @@
 mod colors;
 mod flows;
 mod group;
+mod moved;
 mod nearby;
 mod palette;
 mod people;

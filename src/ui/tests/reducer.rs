@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 fn words(effects: &[Effect]) -> Vec<String> {
     let word = |effect: &Effect| match effect {
         Effect::CopyCode => "copy".into(),
+        Effect::CodeChanged => "changed".into(),
         Effect::RemotePicture(_, Some(_)) => "picture".into(),
         Effect::RemotePicture(_, None) => "no picture of one".into(),
         Effect::NoPictures => "no picture".into(),

@@ -35,6 +35,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("calling", calling),
     ("lobby-blocked", lobby_blocked),
     ("invite", invite),
+    ("invite-moved", invite_moved),
     ("invite-wrong", invite_wrong),
     ("invite-details", invite_details),
     ("invite-qr", invite_qr),
@@ -182,6 +183,12 @@ fn invite(rig: &mut Rig) {
     rig.enter(CallState::Gathering(Kind::Invite));
     rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
     rig.enter(CallState::WaitingForReply);
+}
+
+fn invite_moved(rig: &mut Rig) {
+    invite(rig);
+    rig.say(Event::Moved);
+    rig.say(Event::Code(Box::new(super::rig::own_code(Kind::Invite, 2))));
 }
 
 fn invite_wrong(rig: &mut Rig) {
