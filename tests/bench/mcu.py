@@ -3,7 +3,7 @@
 
     tests/bench/mcu.py [--runs 3] [--seconds 20] [--no-results]
 
-The run with the median of cores counts; the ratio to real time is of this machine.
+They run in the real-time class, so that whatever else the machine does delays them little. The run with the median of cores counts.
 """
 import argparse
 import datetime
@@ -20,8 +20,9 @@ ALONE = re.compile(r"no mix\s+([\d.]+) cores")
 COMPOSE = re.compile(r"compose: (.+?)\s+([\d.]+) (us|ms)")
 
 
-def printed(cargo, bench, *words):
-    command = [*groups.PREFERRED, *cargo.split(), "bench", "--bench", bench, "--", *map(str, words)]
+def printed(program, bench, *words):
+    start = [program] if program else ["cargo", "bench", "--bench", bench, "--"]
+    command = [*groups.AT_ONCE, *start, *map(str, words)]
     done = subprocess.run(command, cwd=groups.HERE.parents[1], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -31,7 +32,8 @@ def printed(cargo, bench, *words):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cargo", default="cargo", help="the command that is asked for `bench`")
+    parser.add_argument("--mcu", help="the program, if it is built already")
+    parser.add_argument("--cores", help="the same of the other one")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--no-results", action="store_true", help="print only, leave groups.json and RESULTS.md as they are")
@@ -39,14 +41,14 @@ def main():
     line = {"at": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "load_before": round(os.getloadavg()[0], 1)}
     runs, alone = {}, []
     for _ in range(given.runs):
-        text = printed(given.cargo, "mcu", given.seconds)
+        text = printed(given.mcu, "mcu", given.seconds)
         alone.append(float(ALONE.search(text)[1]))
         for name, cores, size, fps, encode in MIX.findall(text):
             runs.setdefault(name, []).append({"cores": float(cores), "size": size, "fps": float(fps), "encode_ms": float(encode)})
     middle = lambda lines: sorted(lines, key=lambda one: one["cores"])[len(lines) // 2]
     line["mixes"] = {name: {**middle(lines), "runs": [one["cores"] for one in lines]} for name, lines in runs.items()}
     line["alone_cores"] = statistics.median(alone)
-    composed = COMPOSE.findall(printed(given.cargo, "cores", "compose"))
+    composed = COMPOSE.findall(printed(given.cores, "cores", "compose"))
     line["compose_ms"] = {name: round(float(value) / (1000 if unit == "us" else 1), 3) for name, value, unit in composed}
     print(json.dumps(line, indent=1))
     if not given.no_results:

@@ -8,7 +8,8 @@ In a network namespace of its own (root; Debian: janus iproute2):
 
 * `hub`, our forwarding alone, and Janus are processes of their own: their processor time and memory (PSS) are read from /proc.
 * `load` sends a recording (640x360, 25 pictures a second, 1 Mbit/s, and sound) and has eight receivers in each of the two rooms; nothing is
-  decoded. It sends to one room for some seconds, then to the other, and so on: whatever else the machine does meets both.
+  decoded. It sends to one room for some seconds, then to the other, and so on: whatever else the machine does meets both. All three run in the
+  real-time class, so that it delays neither.
 * Processor time per forwarded Mbit/s: of the payload that the receivers got. The ratio is that of the pair of one round; the median counts.
 * Added delay: from a packet's arrival at the hub to its departure, both seen on the wire (AF_PACKET, the kernel's timestamps), after the
   seconds in which processor time is read.
@@ -49,7 +50,7 @@ class Program:
     """A child that is asked in JSON, one line each way."""
 
     def __init__(self, command):
-        self.child = subprocess.Popen([*groups.PREFERRED, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.child = subprocess.Popen([*groups.AT_ONCE, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self.child.pid
 
     def ask(self, **request):
@@ -92,7 +93,7 @@ class Janus:
             f'room-{ROOM}: {{ publishers = 12 bitrate = 4000000 audiocodec = "opus" videocodec = "h264" h264_profile = "42e01f" }}\n')
         command = ["janus", "-F", folder, "-C", folder / "janus.jcfg"]
         self.log = open(folder / "janus.log", "wb")
-        self.child = subprocess.Popen([*groups.PREFERRED, *map(str, command)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.child = subprocess.Popen([*groups.AT_ONCE, *map(str, command)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.pid = self.child.pid
         end = time.time() + 20
         while True:
