@@ -9,3 +9,4 @@ mod people;
 mod reducer;
 mod rig;
 mod screenshots;
+mod visit;
