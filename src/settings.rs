@@ -109,6 +109,8 @@ pub struct Settings {
     pub hide_addresses: bool,
     /// People in the same network see the name while the first screen is open, and can call.
     pub nearby: bool,
+    /// The server room that was joined last.
+    pub server_address: String,
 }
 
 impl Default for Settings {
@@ -134,6 +136,7 @@ impl Default for Settings {
             port_mapping: true,
             hide_addresses: false,
             nearby: true,
+            server_address: String::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Args -> window (ui)
 //!        -> call, answer: Session (what to say and do) <- terminal (stdin, signals, clock) -> Engine
-//!        -> room, publish, play: Visit (what to say and do) <- terminal -> ServerCall
+//!        -> room, publish, play: Visit (what to say and do) <- terminal -> Engine
 //!        -> code, devices, doctor, demo
 //! ```
 //!

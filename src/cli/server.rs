@@ -1,5 +1,5 @@
-//! `twocan room`, `twocan publish` and `twocan play`: carries what comes from the [`ServerCall`], signals and the clock
-//! into the [`Visit`], and its outputs out. Runs on the main thread.
+//! `twocan room`, `twocan publish` and `twocan play`: carries what comes from the engine, signals and the clock into the
+//! [`Visit`], and its outputs out. Runs on the main thread.
 
 mod visit;
 
@@ -8,10 +8,12 @@ use super::call::Statistics;
 use super::console::{self, INPUTS, Input};
 use super::{Exit, settings};
 use crate::choice::{CameraChoice, MicrophoneChoice, SpeakerChoice};
-use crate::engine::server::{Goal, ServerCall};
+use crate::engine::server::Goal;
+use crate::engine::{Command, Engine};
+use crate::net::PortMapping;
 use crate::server::{RoomAddress, WebAddress};
 use crate::units::Redacted;
-use crossbeam_channel::{RecvTimeoutError, TryRecvError};
+use crossbeam_channel::RecvTimeoutError;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
@@ -88,25 +90,21 @@ fn run(args: &Args, goal: Result<Goal, String>) -> Exit {
     console::watch_signals(inputs.clone());
     // A full channel wakes the loop as well.
     setup.wake = Some(Box::new(move || drop(inputs.try_send(Input::Wake))));
-    let mut visit = Visit::new(&goal, args.output.seconds, args.named_devices());
-    let call = ServerCall::start(setup, goal);
+    // A server is where everybody finds it, so it needs no way to us but the one that our checks open.
+    setup.net.port_mapping = PortMapping::default();
+    let mut visit = Visit::new(goal.place().kind, args.output.seconds, args.named_devices());
+    let engine = Engine::start(setup);
+    engine.send(Command::Visit(Box::new(goal)));
     loop {
         let now = Instant::now();
-        loop {
-            match call.poll_event() {
-                Ok(event) => visit.handle_event(now, event),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    visit.handle_gone();
-                    break;
-                }
-            }
+        while let Some(event) = engine.poll_event() {
+            visit.handle_event(now, event);
         }
         visit.handle_deadline(now);
         while let Some(output) = visit.poll_output() {
             match output {
                 Output::Say(line) => console::say(&line),
-                Output::Leave => call.leave(),
+                Output::Quit => engine.send(Command::Quit),
                 Output::End(exit) => return exit,
                 Output::Stats(stats) => {
                     if !statistics.write(&stats) {

@@ -267,6 +267,8 @@ impl Session {
             ),
             // Nobody nearby is looked for from the terminal.
             Event::Nearby(_) | Event::Ring(_) | Event::With(_) | Event::NoAnswer(_) => {}
+            // Rooms of servers have a face of their own (`visit`).
+            Event::Server(_) | Event::Note(_) => {}
             Event::Reach(_)
             | Event::Invite(_)
             | Event::Reaction(..)
@@ -547,6 +549,7 @@ fn ending(reason: EndReason) -> (&'static str, Exit) {
             ("This invite is over: it was taken back, or its call has ended.", Exit::NotConnected)
         }
         EndReason::Removed => ("The host has removed you from the call.", Exit::Ended),
+        EndReason::Server => ("The server is gone.", Exit::Lost),
         EndReason::Refused => ("They did not let you in.", Exit::NotConnected),
         EndReason::NoCode => ("No code could be made on this computer.", Exit::NotConnected),
     }

@@ -16,9 +16,11 @@ use crate::room::diagnosis::Diagnosis;
 use crate::room::message::Reaction;
 use crate::room::nat::Outlook;
 use crate::room::trust::Comparison;
+use crate::server::Refused;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::units::{Redacted, Resolution};
+use server::{Goal, Place};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -32,6 +34,8 @@ pub enum Command {
     ServePage(Option<u16>),
     /// Take the other side's invite and make a reply. The text is as it was pasted.
     JoinCall(Redacted<String>),
+    /// A call through a server: [`Event::Server`], then the states of a call follow.
+    Visit(Box<Goal>),
     /// A pasted text, whatever it is: reply, ICE candidate, or an invite while idle.
     Paste(Redacted<String>),
     /// What the codes of this call are sealed and opened with; `None`: nothing.
@@ -187,6 +191,9 @@ pub enum Refusal {
     NoRoom,
     #[error("This reply was not needed: the call it belongs to is up already.")]
     AlreadyConnected,
+    /// The server did not let us in, or the call with it is over: said after the [`Event::Call`] of that.
+    #[error("{0}")]
+    Server(Refused),
 }
 
 /// Why a call does not come up, and how sure that is.
@@ -224,6 +231,10 @@ pub enum PageGuest {
 #[derive(Clone, Debug)]
 pub enum Event {
     Call(CallState),
+    /// The call that begins goes through this server.
+    Server(Box<Place>),
+    /// What a person should know: a whole sentence.
+    Note(String),
     /// Our code is ready (and again if it grew, and a fresh one while a call has no path).
     Code(Box<OwnCode>),
     Refused(Refusal),

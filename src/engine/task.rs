@@ -6,6 +6,8 @@
 //!    +- Room    who is in it, who is introduced to whom, open invites (`room`)
 //!    +- Link    for each other person: the call with them, its connection, its codes (`link`, `door`, `fresh`, `trust`)
 //! ```
+//!
+//! While a call goes through a server there are no links: `visit` stands in for them.
 
 mod apply;
 mod choice;
@@ -25,6 +27,7 @@ mod room;
 mod routes;
 mod tell;
 mod trust;
+mod visit;
 mod words;
 
 pub use gestures::ReactionLimit;
@@ -57,6 +60,8 @@ const MEDIA_EVENTS: usize = 256;
 const MADE: usize = 4;
 /// The pace of levels and of looking for the first picture.
 const TICK: Duration = Duration::from_millis(100);
+/// The pace of statistics.
+const STATS: Duration = Duration::from_secs(1);
 /// While the first picture is awaited, to tell its moment well.
 const FIRST_PICTURE_TICK: Duration = Duration::from_millis(10);
 /// A level that has moved less than this is not told.
@@ -94,7 +99,7 @@ pub fn spawn(
 struct Task {
     settings: Settings,
     net: crate::net::NetConfig,
-    media: Media,
+    media: Arc<Media>,
     face: Face,
     /// By what the faces call whoever is at the other end; in the order they were begun.
     links: BTreeMap<PeerId, Link>,
@@ -142,7 +147,7 @@ impl Task {
         Self {
             settings,
             net,
-            media,
+            media: Arc::new(media),
             face,
             links: BTreeMap::new(),
             room: Room::new(),
@@ -197,6 +202,11 @@ impl Task {
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(Command::Quit) | None => break,
+                    Some(Command::Visit(goal)) => {
+                        if self.visit(*goal, &mut inbox, &mut from_media).await.is_break() {
+                            break;
+                        }
+                    }
                     Some(command) => self.handle_command(command).await,
                 },
                 Some(event) = from_media.recv() => self.handle_media(event),
@@ -225,7 +235,7 @@ impl Task {
                     self.tick();
                     self.stirred = true;
                     if now >= next_stats {
-                        next_stats = now + Duration::from_secs(1);
+                        next_stats = now + STATS;
                         self.look_for_lost();
                         self.tell_stats().await;
                         self.measure();
@@ -302,7 +312,8 @@ impl Task {
                 }
             }
             Command::Hand(_) | Command::React(_) | Command::Volume(..) => self.gesture(&command),
-            Command::Quit => {}
+            // They are heard before they come here.
+            Command::Quit | Command::Visit(_) => {}
         }
     }
 

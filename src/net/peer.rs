@@ -4,16 +4,18 @@
 mod browser;
 mod forward;
 mod pair;
+mod requests;
 mod server;
 
 pub use forward::Forwards;
-pub use server::{EarlyOffer, Rest, Trickle, Way};
+pub use server::{EarlyOffer, Rest, Stands, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
 use super::endpoint::stream;
 use super::keys::Keys;
 use super::mapping::Lease;
-use super::monitor::{MediaClock, Monitor, Ssrcs};
+use super::media_clock::MediaClock;
+use super::monitor::{Monitor, Ssrcs};
 use super::runtime::DriverRuntime;
 use super::sdp::{Candidate, Shown};
 use super::{Link, MAX_CONTROL_MESSAGE, NetConfig, NetError, NetEvent};
@@ -25,16 +27,13 @@ use crate::ports::{AgreedVideo, Inlet, Outlet};
 use crate::room::diagnosis::{Traffic, Ways};
 use crate::room::message::Message;
 use crate::units::{MediaKind, Redacted, VideoCodec};
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use requests::Requests;
 use server::Shape;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch as cell};
 use tokio::task::JoinHandle;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::RtpSender;
 
@@ -67,7 +66,7 @@ pub struct Peer {
     control_task: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
-    video_track: Arc<TrackLocalStaticRTP>,
+    requests: Requests,
     added: forward::Added,
     runtime: Arc<DriverRuntime>,
     /// The router's port that leads here.
@@ -330,7 +329,7 @@ impl Peer {
             runtime.settle();
         }
 
-        let way_of_requests = match shape.only_receives() {
+        let requests = match shape.only_receives() {
             true => Requests::AlongTheirs(their_pictures),
             false => Requests::AlongOurs(video_track.clone()),
         };
@@ -341,8 +340,8 @@ impl Peer {
         monitor.streams.outbox.connect(runtime.nudger());
         let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
-            tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
-            tokio::spawn(ask_for_keyframes(keyframe.clone(), way_of_requests, monitor.clone())),
+            tokio::spawn(send::video(video_in, video_track, video, monitor.clone())),
+            tokio::spawn(requests::run(keyframe.clone(), requests.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(
                 config.clone(),
@@ -374,7 +373,7 @@ impl Peer {
             control_task,
             tasks,
             keyframe,
-            video_track,
+            requests,
             added: forward::Added::default(),
             runtime,
             lease,
@@ -553,31 +552,6 @@ async fn tell_of_link(mut link: cell::Receiver<Link>, events: mpsc::Sender<NetEv
         }
         if now == Link::Connected && events.send(NetEvent::KeyframeWanted).await.is_err() {
             return;
-        }
-    }
-}
-
-/// By which track of the connection a request leaves: webrtc takes none by a section's other direction.
-enum Requests {
-    AlongOurs(Arc<TrackLocalStaticRTP>),
-    AlongTheirs(cell::Receiver<Option<Arc<dyn TrackRemote>>>),
-}
-
-async fn ask_for_keyframes(wanted: Arc<Notify>, way: Requests, monitor: Arc<Monitor>) {
-    loop {
-        wanted.notified().await;
-        let Some(media_ssrc) = monitor.remote_video() else { continue };
-        let request = PictureLossIndication { sender_ssrc: monitor.ssrcs.video, media_ssrc };
-        let sent = match &way {
-            Requests::AlongOurs(track) => track.write_rtcp(vec![Box::new(request)]).await,
-            Requests::AlongTheirs(track) => {
-                // What is sent without having been asked for begins with a keyframe.
-                let Some(track) = track.borrow().clone() else { continue };
-                track.write_rtcp(vec![Box::new(request)]).await
-            }
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%error, "a keyframe could not be asked for");
         }
     }
 }

@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A description is a few kilobytes; a browser's with every codec is about twelve.
 pub(super) const MAX_SDP: usize = 64 * 1024;
+/// Two sections of a kilobyte for each of the most members, and as much for candidates.
+const MAX_SDP_OF_SERVER: usize = 256 * 1024;
 /// More ways to reach one machine than this are not tried.
 const MAX_CANDIDATES: usize = 48;
 const MAX_CANDIDATE_LINE: usize = 512;
@@ -129,8 +131,17 @@ pub(super) fn has_candidates(sdp: &str) -> bool {
 /// The other side's description without what webrtc would stumble over: the candidates of component 2, which
 /// nobody uses with `rtcp-mux`, and candidates beyond a sane number.
 pub(super) fn admit(sdp: &str) -> Result<String, NetError> {
+    admit_up_to(MAX_SDP, sdp)
+}
+
+/// The same for what a server says of everybody in a room.
+pub(super) fn admit_of_server(sdp: &str) -> Result<String, NetError> {
+    admit_up_to(MAX_SDP_OF_SERVER, sdp)
+}
+
+fn admit_up_to(limit: usize, sdp: &str) -> Result<String, NetError> {
     let refuse = |reason: &str| Err(NetError::Description(reason.into()));
-    if sdp.len() > MAX_SDP {
+    if sdp.len() > limit {
         return refuse("it is too long.");
     }
     if !sdp.starts_with("v=0") {

@@ -7,16 +7,21 @@
 
 use super::NetEvent;
 use super::outbox::Outbox;
+use super::tally::Tally;
 use crate::frame::RtpPacket;
 use crate::ports::{Inlet, PeerId};
 use crate::relay::{MAX_LAYERS, MAX_MEMBERS, Source};
+use crate::server::MAX_FEEDS;
+use crate::stats::PeerStats;
 use crate::units::MediaKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 const MARK: &str = "a=twocan-stream:";
+/// Members whose streams one connection carries: of a room among people, or of one on a server.
+const MAX_NAMES: usize = if MAX_FEEDS > MAX_MEMBERS { MAX_FEEDS } else { MAX_MEMBERS };
 /// Streams of one connection, in one direction.
-pub(super) const MAX_STREAMS: usize = 2 * MAX_MEMBERS + MAX_LAYERS;
+pub(super) const MAX_STREAMS: usize = 2 * MAX_NAMES + MAX_LAYERS;
 /// Characters of a member's name in a description.
 const MAX_NAME: usize = 64;
 
@@ -68,6 +73,19 @@ pub(super) struct Section {
 
 /// What of a description is marked.
 pub(super) fn marked(sdp: &str) -> Vec<Section> {
+    sections(sdp, Mark::parse)
+}
+
+/// The same for the description of a server that marks nothing, but says besides whose its sections are: `mid`, name.
+pub(super) fn named(sdp: &str, stands: &[(String, String)]) -> Vec<Section> {
+    sections(sdp, |line| {
+        let mid = line.strip_prefix("a=mid:")?.trim();
+        let (_, name) = stands.iter().find(|(of, name)| of == mid && Mark::is_sayable(name))?;
+        Some(Mark::Member(name.clone()))
+    })
+}
+
+fn sections(sdp: &str, read: impl Fn(&str) -> Option<Mark>) -> Vec<Section> {
     let mut found = Vec::new();
     let (mut kind, mut ssrc, mut mark) = (None, None, None);
     for line in sdp.lines().chain(["m="]) {
@@ -87,7 +105,7 @@ pub(super) fn marked(sdp: &str) -> Vec<Section> {
             // The first one is the stream itself, the next one its retransmissions.
             ssrc = ssrc.or_else(|| rest.split(' ').next()?.parse().ok());
         } else {
-            mark = Mark::parse(line).or(mark);
+            mark = read(line).or(mark);
         }
     }
     found
@@ -160,7 +178,7 @@ pub(super) struct Streams {
 
 #[derive(Default)]
 struct Inner {
-    incoming: Vec<Section>,
+    incoming: Vec<(Section, Tally)>,
     outgoing: Vec<Outgoing>,
     /// SSRCs of the smaller layers of our picture.
     layers: Vec<(u8, u32)>,
@@ -186,7 +204,51 @@ impl Streams {
 
     /// What the other side's description says. Gives what the one before said.
     pub fn set_incoming(&self, sections: Vec<Section>) -> Vec<Section> {
-        std::mem::replace(&mut self.lock().incoming, sections)
+        let mut inner = self.lock();
+        let before = std::mem::take(&mut inner.incoming);
+        let tally = |section: &Section| {
+            let same = before.iter().find(|(old, _)| old == section);
+            same.map(|(_, tally)| tally.clone()).unwrap_or_default()
+        };
+        inner.incoming = sections.into_iter().map(|section| (section.clone(), tally(&section))).collect();
+        before.into_iter().map(|(section, _)| section).collect()
+    }
+
+    // What is counted of the streams that come in.
+
+    pub fn tally(&self, ssrc: u32, count: impl FnOnce(&mut Tally)) {
+        let mut inner = self.lock();
+        if let Some((_, tally)) = inner.incoming.iter_mut().find(|(section, _)| section.ssrc == ssrc) {
+            count(tally);
+        }
+    }
+
+    /// As a receiver report of ours has it.
+    pub fn lost(&self, ssrc: u32, lost: i64, jitter: u32) {
+        self.tally(ssrc, |tally| tally.report(lost, jitter));
+    }
+
+    fn with_member(&self, name: &str, mut act: impl FnMut(MediaKind, &Tally)) {
+        for (section, tally) in &self.lock().incoming {
+            if matches!(&section.mark, Mark::Member(of) if of == name) {
+                act(section.kind, tally);
+            }
+        }
+    }
+
+    pub fn fill(&self, name: &str, into: &mut PeerStats) {
+        self.with_member(name, |kind, tally| tally.fill(kind, into));
+    }
+
+    /// Packets of a member's picture: those that came, and those that were lost.
+    pub fn loss(&self, name: &str) -> Option<(u64, i64)> {
+        let mut loss = None;
+        self.with_member(name, |kind, tally| {
+            if kind == MediaKind::Video {
+                loss = Some(tally.loss());
+            }
+        });
+        loss
     }
 
     /// What stands in for whom, of what we send.
@@ -218,7 +280,7 @@ impl Streams {
     pub fn set_inlet(&self, name: &str, inlet: Option<Inlet>) {
         let mut inner = self.lock();
         inner.inlets.retain(|(known, _)| known != name);
-        if inner.inlets.len() < MAX_MEMBERS {
+        if inner.inlets.len() < MAX_NAMES {
             inner.inlets.extend(inlet.map(|inlet| (name.to_owned(), inlet)));
         }
     }
@@ -228,9 +290,10 @@ impl Streams {
         let mut names: Vec<String> = inner
             .incoming
             .iter()
-            .filter_map(
-                |section| if let Mark::Member(name) = &section.mark { Some(name.clone()) } else { None },
-            )
+            .filter_map(|(section, _)| match &section.mark {
+                Mark::Member(name) => Some(name.clone()),
+                Mark::Layer(_) => None,
+            })
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -239,10 +302,10 @@ impl Streams {
 
     /// The SSRC of a member's picture.
     pub fn video_of(&self, name: &str) -> Option<u32> {
-        let is = |section: &&Section| {
-            section.kind == MediaKind::Video && section.mark == Mark::Member(name.to_owned())
+        let is = |section: &Section| {
+            section.kind == MediaKind::Video && matches!(&section.mark, Mark::Member(of) if of == name)
         };
-        self.lock().incoming.iter().find(is).map(|section| section.ssrc)
+        self.lock().incoming.iter().find(|(section, _)| is(section)).map(|(section, _)| section.ssrc)
     }
 
     /// The SSRC of the sender's picture in this layer, 0 being the main one.
@@ -251,12 +314,13 @@ impl Streams {
             return main;
         }
         let inner = self.lock();
-        inner.incoming.iter().find(|section| section.mark == Mark::Layer(layer)).map(|section| section.ssrc)
+        let is = |(section, _): &&(Section, Tally)| section.mark == Mark::Layer(layer);
+        inner.incoming.iter().find(is).map(|(section, _)| section.ssrc)
     }
 
     /// Whether the other side's description marks this stream as none of its own two.
     pub fn knows(&self, ssrc: u32) -> bool {
-        self.lock().incoming.iter().any(|section| section.ssrc == ssrc)
+        self.lock().incoming.iter().any(|(section, _)| section.ssrc == ssrc)
     }
 
     /// A packet of one of the two streams that every connection has.
@@ -272,17 +336,20 @@ impl Streams {
 
     /// A packet of another stream.
     pub fn handle_other(&self, packet: RtpPacket) {
-        let inner = self.lock();
-        let Some(section) = inner.incoming.iter().find(|section| section.ssrc == packet.ssrc) else { return };
+        let mut inner = self.lock();
+        let Inner { incoming, relay, inlets, .. } = &mut *inner;
+        let stream = incoming.iter_mut().find(|(section, _)| section.ssrc == packet.ssrc);
+        let Some((section, tally)) = stream else { return };
+        tally.packet(packet.payload.len());
         match &section.mark {
             Mark::Layer(layer) => {
-                if let Some(relay) = &inner.relay {
+                if let Some(relay) = relay {
                     let source = Source::Video { layer: *layer };
                     relay.put(Relayed::Packet { from: relay.from, source, packet });
                 }
             }
             Mark::Member(name) => {
-                let Some((_, inlet)) = inner.inlets.iter().find(|(known, _)| known == name) else { return };
+                let Some((_, inlet)) = inlets.iter().find(|(known, _)| known == name) else { return };
                 if !inlet.put(section.kind, packet) {
                     tracing::trace!("a forwarded packet found no room");
                 }
@@ -309,7 +376,7 @@ impl Streams {
             Some(MediaKind::Audio) => relay(Source::Audio { level: None }),
             Some(MediaKind::Video) => relay(Source::Video { layer: 0 }),
             None => {
-                let section = inner.incoming.iter().find(|section| section.ssrc == ssrc)?;
+                let (section, _) = inner.incoming.iter().find(|(section, _)| section.ssrc == ssrc)?;
                 match &section.mark {
                     Mark::Layer(layer) => relay(Source::Video { layer: *layer }),
                     Mark::Member(name) => {
@@ -373,5 +440,33 @@ mod tests {
         let many: String =
             (0..500).map(|n| section("audio", 0, n * 2) + "a=twocan-stream:member a\r\n").collect();
         assert_eq!(marked(&many).len(), MAX_STREAMS);
+    }
+
+    #[test]
+    fn a_server_says_besides_whose_its_sections_are() {
+        let section = |kind: &str, mid: u8, ssrc: u32| {
+            format!(
+                "m={kind} 9 X 1\r\na=mid:{mid}\r\na=sendonly\r\na=ssrc-group:FID {ssrc} 7\r\na=ssrc:{ssrc} cname:j\r\n"
+            )
+        };
+        let inactive = "m=video 9 X 1\r\na=mid:3\r\na=inactive\r\n";
+        let sdp =
+            [&section("audio", 0, 10), &section("video", 1, 20), &section("audio", 2, 30), inactive].concat();
+        let stands: Vec<(String, String)> = [("1", "77"), ("0", "77"), ("3", "78"), ("2", "a b")]
+            .map(|(mid, name)| (mid.into(), name.into()))
+            .into();
+        let streams = Streams::default();
+        streams.set_incoming(named(&sdp, &stands));
+        assert_eq!((streams.names(), streams.video_of("77")), (vec!["77".to_owned()], Some(20)));
+        assert!(!streams.knows(30) && named("", &stands).is_empty());
+        // What was counted stays with the section as long as the same member stands in it.
+        streams.tally(20, |tally| tally.packet(100));
+        streams.set_incoming(named(&sdp, &stands));
+        assert_eq!(streams.loss("77"), Some((1, 0)));
+        let mut stats = PeerStats::default();
+        streams.fill("77", &mut stats);
+        assert_eq!(stats.inbound.video.bytes_received, 100);
+        streams.set_incoming(named(&sdp, &[("1".into(), "79".into())]));
+        assert_eq!((streams.loss("77"), streams.loss("79")), (None, Some((0, 0))));
     }
 }

@@ -101,6 +101,8 @@ pub enum EndReason {
     Refused,
     /// The host of the room has put us out.
     Removed,
+    /// It went through a server, which is gone or does not want it any longer.
+    Server,
 }
 
 /// What happens to a call.

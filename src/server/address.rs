@@ -20,9 +20,7 @@ pub enum AddressError {
     NoRoom,
     #[error("An address of WHIP or WHEP starts with https:// or http://.")]
     Web,
-    #[error(
-        "A name and a password do not belong into this address. A token belongs into a file for --token-file."
-    )]
+    #[error("A name and a password do not belong into this address. A token is given apart from it.")]
     Credentials,
 }
 
@@ -51,6 +49,13 @@ impl RoomAddress {
     /// What the WebSocket's handshake asks for.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+}
+
+/// As others can join by it.
+impl fmt::Display for RoomAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "janus:{}/{}", self.url.as_str().trim_end_matches('/'), self.room)
     }
 }
 

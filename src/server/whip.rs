@@ -11,8 +11,8 @@
 //! Candidates that are found after the offer went out follow in a PATCH, for the ICE session that the ETag names. When
 //! the connection is lost, a new session takes its place: that needs no server that can restart ICE.
 
-use super::WebAddress;
 use super::links::ice_servers;
+use super::{AWAY_LIMIT, Refused, Remedy, WebAddress};
 use crate::settings::IceServer;
 use crate::units::Redacted;
 use std::collections::VecDeque;
@@ -24,8 +24,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(12);
 /// Before a server is asked again, unless it says when.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// So long a server may be away that had taken us before.
-const AWAY_LIMIT: Duration = Duration::from_secs(60);
 /// The server has so long to answer a farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// A longer tag is none.
@@ -88,10 +86,7 @@ pub enum Happening {
 /// Why there is nothing to send to or to play. `Display` is a whole sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error(
-        "The server refuses the token, or wants one. Put it into a file for --token-file, or into the variable \
-         TWOCAN_TOKEN."
-    )]
+    #[error("The server refuses the token, or wants one.")]
     Token,
     #[error(
         "There is nothing at this address. Check it letter by letter; to play, somebody has to send first."
@@ -116,6 +111,13 @@ pub enum Refusal {
         "No connection to the server comes up, though it answers: its media ports may be behind a firewall."
     )]
     NoConnection,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let remedy = (refusal == Refusal::Token).then_some(Remedy::Token);
+        Self { sentence: refusal.to_string(), remedy }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

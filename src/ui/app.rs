@@ -8,11 +8,13 @@ use super::model::{Effect, Model, Tone};
 use super::people::Who;
 use super::pictures::Pictures;
 use super::repaint::Waker;
+use super::scale::scale_for;
 use super::scanner::Scanner;
 use super::screens;
 use super::theme;
 use super::video::{self, VideoPainter};
 use super::view::{Act, Offer, Overlay, Scene, Screen, View};
+use super::visit;
 use super::widgets::{ToastButton, Toasts};
 use super::window::{StartAction, WindowOptions};
 use super::wording;
@@ -21,9 +23,9 @@ use crate::engine::{Command, Engine, Event, PictureHandle};
 use crate::invite::{self, InviteError, Kind, Pasted};
 use crate::ports::PeerId;
 use crate::room::call::CallState;
-use crate::settings::{Settings, Theme};
+use crate::settings::Settings;
 use crate::units::Redacted;
-use eframe::egui::{self, ThemePreference, ViewportCommand};
+use eframe::egui::{self, ViewportCommand};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -77,7 +79,7 @@ impl App {
     pub fn new(cc: &eframe::CreationContext<'_>, parts: Parts) -> Self {
         let Parts { engine, settings, unwanted, settings_path, clipboard, waker, clock, options } = parts;
         theme::install(&cc.egui_ctx);
-        cc.egui_ctx.set_theme(preference(settings.theme));
+        cc.egui_ctx.set_theme(theme::preference(settings.theme));
         let painter = VideoPainter::new(cc);
         if painter.is_software() {
             waker.limit(Waker::SOFTWARE_FPS);
@@ -132,6 +134,7 @@ impl App {
         if !matches!(self.model.call, CallState::Idle | CallState::Ended(_)) {
             self.view.joining = false;
         }
+        self.view.visiting &= !self.model.call.in_call() && !matches!(self.model.call, CallState::Ended(_));
         self.own.refresh();
         self.pictures.refresh();
         self.model.people.speakers.advance(now);
@@ -181,6 +184,7 @@ impl App {
                 Effect::ClearField => self.view.clear_field(),
                 Effect::AskPassphrase => self.view.joining |= self.model.call == CallState::Idle,
                 Effect::NewCall => self.view.new_call(),
+                Effect::Ask(remedy) => self.view.visit_wants = Some(remedy),
                 Effect::Dismiss => self.engine.send(Command::Dismiss),
                 Effect::StayAwake(awake) => self.awake.set(awake),
             }
@@ -314,6 +318,12 @@ impl App {
                 self.view.joining = true;
                 self.clipboard.read(Purpose::Look);
             }
+            Act::OpenVisit => {
+                self.forget_paste();
+                self.view.visit.open(&self.settings);
+                self.view.visiting = true;
+            }
+            Act::Visit => self.visit(),
             Act::Read(purpose) => self.clipboard.read(purpose),
             Act::Submit(text) => self.submit(text),
             Act::Copy(what) => self.copy(what),
@@ -369,7 +379,7 @@ impl App {
             Act::GuestWay(id, choice) => self.engine.send(Command::GuestWay(id, choice)),
             Act::Judge(verdict) => self.model.judge(self.view.words_of, verdict),
             Act::Change(settings) => {
-                ctx.set_theme(preference(settings.theme));
+                ctx.set_theme(theme::preference(settings.theme));
                 self.saver.save(&settings);
                 self.settings = (*settings).clone();
                 self.engine.send(Command::Apply(settings));
@@ -379,9 +389,26 @@ impl App {
         }
     }
 
+    fn visit(&mut self) {
+        self.model.refusal = None;
+        match self.view.visit.goal() {
+            Ok(goal) => {
+                let address = goal.place().address;
+                if address != self.settings.server_address {
+                    self.settings.server_address = address;
+                    self.saver.save(&self.settings);
+                }
+                self.view.visiting = true;
+                self.engine.send(Command::Visit(Box::new(goal)));
+            }
+            Err(error) => self.view.visit.error = Some(error),
+        }
+    }
+
     /// Nothing of an earlier try may stand in the next one's field.
     fn forget_paste(&mut self) {
         self.view.joining = false;
+        self.view.visiting = false;
         self.view.clear_field();
         self.view.candidate.clear();
         self.view.details = false;
@@ -417,7 +444,7 @@ impl App {
     /// An invite to the running call; one that is out already is shown again.
     fn add_someone(&mut self) {
         self.view.adding = !self.view.adding;
-        if self.view.adding && self.model.invite.is_none() {
+        if self.view.adding && self.model.invite.is_none() && self.model.server.is_none() {
             self.engine.send(Command::Invite(true));
         }
     }
@@ -474,7 +501,10 @@ impl App {
     }
 
     fn show_title(&mut self, ctx: &egui::Context) {
-        let state = wording::title(self.model.call, &self.model.company());
+        let state = match &self.model.server {
+            Some(place) => visit::title(place, self.model.call),
+            None => wording::title(self.model.call, &self.model.company()),
+        };
         let dash = if state.is_empty() { "" } else { " – " };
         let title = format!("Twocan{}{dash}{state}", self.options.title_suffix);
         if title != self.title {
@@ -503,6 +533,7 @@ impl App {
             Screen::Lobby => screens::lobby::show(ui, &mut scene),
             Screen::Exchange if scene.model.page.is_some() => screens::phone::show(ui, &mut scene),
             Screen::Exchange => screens::exchange::show(ui, &mut scene),
+            Screen::Visit => screens::server_room::show(ui, &mut scene),
             Screen::Call => screens::call::show(ui, &mut scene),
             Screen::Ended => screens::ended::show(ui, &mut scene),
             Screen::Broken => screens::ended::broken(ui, &mut scene),
@@ -563,45 +594,6 @@ impl eframe::App for App {
                 Some(Event::Gone) | None => break,
                 Some(_) => {}
             }
-        }
-    }
-}
-
-/// The scale for a window of this size in unscaled points. In steps: while a window is resized, text that changes
-/// all the time would be restless.
-fn scale_for(size: egui::Vec2) -> f32 {
-    match (size.x / 1280.0).min(size.y / 720.0) {
-        times if times < 1.45 => 1.0,
-        times if times < 1.9 => 1.25,
-        times if times < 2.6 => 1.5,
-        _ => 2.0,
-    }
-}
-
-fn preference(theme: Theme) -> ThemePreference {
-    match theme {
-        Theme::System => ThemePreference::System,
-        Theme::Dark => ThemePreference::Dark,
-        Theme::Light => ThemePreference::Light,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::scale_for;
-    use eframe::egui::vec2;
-
-    #[test]
-    fn large_windows_are_scaled_up() {
-        for (size, scale) in [
-            ((640.0, 480.0), 1.0),
-            ((1180.0, 720.0), 1.0),
-            ((1920.0, 1080.0), 1.25),
-            ((2560.0, 1440.0), 1.5),
-            ((3840.0, 2160.0), 2.0),
-            ((3840.0, 480.0), 1.0),
-        ] {
-            assert_eq!(scale_for(vec2(size.0, size.1)), scale, "{size:?}");
         }
     }
 }

@@ -63,6 +63,9 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
             if hit(Key::J) {
                 scene.act(Act::OpenJoin);
             }
+            if hit(Key::R) {
+                scene.act(Act::OpenVisit);
+            }
         }
         Screen::Call => {
             if hit(Key::F) {
@@ -71,10 +74,11 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
             if hit(Key::D) {
                 scene.view.toggle_statistics();
             }
-            if !scene.model.people.is_group() && hit(Key::W) {
+            let among_people = scene.model.server.is_none();
+            if among_people && !scene.model.people.is_group() && hit(Key::W) {
                 scene.view.toggle_words();
             }
-            if hit(Key::A) {
+            if scene.model.may_add() && hit(Key::A) {
                 scene.act(Act::AddSomeone);
             }
             if hit(Key::P) {
@@ -92,22 +96,24 @@ fn letters(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
                 if hit(Key::L) {
                     scene.view.toggle_people();
                 }
-                if hit(Key::R) {
+                if among_people && hit(Key::R) {
                     scene.view.reacting = !scene.view.reacting;
                 }
-                if hit(Key::H) {
+                if among_people && hit(Key::H) {
                     let raised = scene.model.people.hand(Who::Me).is_some();
                     scene.act(Act::RaiseHand(!raised));
                 }
             }
         }
-        Screen::Exchange | Screen::Ended | Screen::Broken => {}
+        Screen::Exchange | Screen::Visit | Screen::Ended | Screen::Broken => {}
     }
 }
 
 /// Ctrl+V anywhere is a paste; Ctrl+C copies our code.
 fn clipboard_keys(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
-    let open = screen == Screen::Call && (scene.view.adding || rescue::is_open(scene.model.call));
+    let among_people = scene.model.server.is_none();
+    let open =
+        among_people && screen == Screen::Call && (scene.view.adding || rescue::is_open(scene.model.call));
     if !open && !matches!(screen, Screen::Lobby | Screen::Exchange) {
         return;
     }
@@ -145,7 +151,7 @@ fn escape(ctx: &Context, scene: &mut Scene<'_>, screen: Screen) {
         Screen::Call if scene.view.words => scene.view.words = false,
         Screen::Call if scene.view.statistics => scene.view.statistics = false,
         Screen::Call if scene.view.people => scene.view.people = false,
-        Screen::Exchange => scene.act(Act::Cancel),
+        Screen::Exchange | Screen::Visit => scene.act(Act::Cancel),
         Screen::Ended => scene.act(Act::Back),
         Screen::Call | Screen::Lobby | Screen::Broken => {
             if let Some(focus) = ctx.memory(egui::Memory::focused) {

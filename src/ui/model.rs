@@ -3,8 +3,10 @@
 
 use super::people::{People, Who};
 use super::rates::Rates;
+pub use super::verdict::{Verdict, WordsModel};
 use super::wording;
 use crate::device::{DeviceError, DeviceKind, DeviceList};
+use crate::engine::server::{Place, PlaceKind};
 use crate::engine::{
     Event, Hub, NearbyPerson, OwnCode, PageLink, PictureHandle, Refusal, RemotePeer, RoomState, Trouble,
 };
@@ -13,7 +15,7 @@ use crate::net::Reach;
 use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::nat::Outlook;
-use crate::room::trust::Comparison;
+use crate::server::{Refused, Remedy};
 use crate::stats::{PeerStats, Stats};
 use crate::units::Resolution;
 use std::collections::HashMap;
@@ -47,6 +49,8 @@ impl DeviceStatus {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub call: CallState,
+    /// The server that the call goes through.
+    pub server: Option<Box<Place>>,
     pub code: Option<OwnCode>,
     /// The invite for one more, while we are in a call.
     pub invite: Option<Box<OwnCode>>,
@@ -100,6 +104,7 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             call: CallState::Idle,
+            server: None,
             code: None,
             invite: None,
             room: RoomState::default(),
@@ -135,6 +140,9 @@ impl Default for Model {
     }
 }
 
+/// A server tells so soon who is in its room already.
+const ARRIVAL: Duration = Duration::from_secs(2);
+
 /// What the window has to do about an event.
 #[derive(Debug)]
 pub enum Effect {
@@ -159,47 +167,12 @@ pub enum Effect {
     AskPassphrase,
     /// Nothing of an earlier call may show in the window.
     NewCall,
+    /// The server wants to know this besides.
+    Ask(Remedy),
     /// Nobody has to be told that he himself went back: straight to the lobby.
     Dismiss,
     /// Keep the screen awake, or let it sleep again.
     StayAwake(bool),
-}
-
-/// What the two people found when they compared the words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Match,
-    Differ,
-}
-
-/// The four words of the call, and what was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WordsModel {
-    pub comparison: Comparison,
-    /// Outlasts a fresh connection between the same two people.
-    verdict: Option<Verdict>,
-}
-
-impl WordsModel {
-    fn take(&mut self, comparison: Comparison) {
-        self.comparison = comparison;
-        match comparison {
-            // A fresh connection: whether it is to the same person is still to be seen.
-            Comparison::Waiting | Comparison::Ready { continued: true, .. } => {}
-            Comparison::Unanswered | Comparison::Refused | Comparison::Ready { continued: false, .. } => {
-                self.verdict = None;
-            }
-        }
-    }
-
-    /// Only words that are there can have been compared.
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.verdict.filter(|_| matches!(self.comparison, Comparison::Ready { .. }))
-    }
-
-    pub fn judge(&mut self, verdict: Option<Verdict>) {
-        self.verdict = verdict;
-    }
 }
 
 /// How a short message looks.
@@ -268,6 +241,11 @@ impl Model {
         if names.is_empty() { self.remote_name().into() } else { wording::company(&names) }
     }
 
+    /// Whether others can be told how to come into this call: where there is nobody but a server, there is no room.
+    pub fn may_add(&self) -> bool {
+        self.server.as_ref().is_none_or(|place| place.kind == PlaceKind::Room)
+    }
+
     /// Whether the two sides have no video codec in common.
     pub fn is_sound_only(&self) -> bool {
         self.stats.as_ref().is_some_and(|stats| stats.peers.iter().any(PeerStats::is_sound_only))
@@ -277,6 +255,12 @@ impl Model {
     pub fn reduce(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
             Event::Call(state) => self.enter(state, now),
+            Event::Server(place) => {
+                self.forget_call();
+                self.server = Some(place);
+                vec![Effect::NoPictures, Effect::ClearField, Effect::NewCall]
+            }
+            Event::Note(sentence) => vec![Effect::Toast(Tone::Plain, sentence)],
             Event::Page(page) => {
                 self.page = page;
                 Vec::new()
@@ -307,7 +291,11 @@ impl Model {
                     refusal,
                     Refusal::Invite(InviteError::NeedsPassphrase(_) | InviteError::WrongPassphrase)
                 );
-                if self.locked { vec![Effect::AskPassphrase] } else { Vec::new() }
+                match refusal {
+                    Refusal::Server(Refused { remedy: Some(remedy), .. }) => vec![Effect::Ask(remedy)],
+                    _ if self.locked => vec![Effect::AskPassphrase],
+                    _ => Vec::new(),
+                }
             }
             Event::CandidateAdded => {
                 self.candidates_added += 1;
@@ -329,7 +317,7 @@ impl Model {
                 }
                 effects
             }
-            Event::Remote(id, remote) => self.know(id, remote),
+            Event::Remote(id, remote) => self.know(id, remote, now),
             Event::Left(id) => self.part(id),
             Event::Reaction(id, reaction) => {
                 self.people.react(Who::Peer(id), reaction, now);
@@ -497,6 +485,7 @@ impl Model {
 
     /// Nothing of an earlier call may show in the next one.
     fn forget_call(&mut self) {
+        self.server = None;
         self.code = None;
         self.invite = None;
         self.room = RoomState::default();
@@ -532,13 +521,16 @@ impl Model {
         vec![Effect::Toast(Tone::Plain, format!("{} from now on.", wording::way(&room, hub)))]
     }
 
-    fn know(&mut self, id: PeerId, remote: RemotePeer) -> Vec<Effect> {
+    fn know(&mut self, id: PeerId, remote: RemotePeer, now: Instant) -> Vec<Effect> {
         let news = self.people.know(id, remote);
         let Some(person) = self.people.find(id).filter(|_| self.call.in_call()) else { return Vec::new() };
         let mut effects = Vec::new();
-        if news.came && self.people.is_group() {
+        // Whoever was in a server's room before us is no news.
+        let arrives = matches!(self.call, CallState::InCall { since } if now < since + ARRIVAL);
+        let came = news.came && !(self.server.is_some() && arrives);
+        if came && (self.people.is_group() || self.server.is_some()) {
             effects.push(Effect::Toast(Tone::Plain, format!("{} has joined.", person.name)));
-        } else if news.came {
+        } else if came {
             effects.push(Effect::Toast(Tone::Plain, format!("You are in a call with {}.", person.name)));
         }
         if news.raised_hand && person.is_in() {
@@ -556,7 +548,8 @@ impl Model {
         let Some(person) = self.people.leave(id) else { return effects };
         self.parted = person.name.clone();
         // The end of a call of two has a screen of its own.
-        if person.is_in() && self.call.in_call() && self.people.count() > 1 {
+        let is_last = self.people.count() == 1 && self.server.is_none();
+        if person.is_in() && self.call.in_call() && !is_last {
             effects.push(Effect::Toast(Tone::Plain, format!("{} has left.", person.name)));
         }
         effects

@@ -218,6 +218,16 @@ fn fill_style(style: &mut egui::Style, palette: &Palette) {
     visuals.widgets.inactive.bg_stroke = Stroke::NONE;
 }
 
+/// As the settings have it.
+pub fn preference(theme: crate::settings::Theme) -> egui::ThemePreference {
+    use crate::settings::Theme;
+    match theme {
+        Theme::System => egui::ThemePreference::System,
+        Theme::Dark => egui::ThemePreference::Dark,
+        Theme::Light => egui::ThemePreference::Light,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,11 +7,13 @@ use super::clipboard::{Copied, Purpose};
 use super::model::{Model, Verdict};
 use super::people::Who;
 use super::video::{self, Fill, VideoPainter};
+use super::visit::VisitForm;
 use crate::choice::{GuestChoice, TopologyChoice};
 use crate::invite::Kind;
 use crate::ports::PeerId;
 use crate::room::call::CallState;
 use crate::room::message::Reaction;
+use crate::server::Remedy;
 use crate::settings::{IceServer, Settings};
 use crate::units::Redacted;
 use eframe::egui::{self, Pos2, Rect, Vec2};
@@ -24,6 +26,8 @@ pub enum Screen {
     Lobby,
     /// Invite and reply; also while the invite to join with has not been pasted yet.
     Exchange,
+    /// A call through a server, before it is up.
+    Visit,
     Call,
     Ended,
     /// The engine is gone.
@@ -110,6 +114,10 @@ impl ServerDraft {
 pub struct View {
     /// *Join a call* was pressed and no invite is pasted yet.
     pub joining: bool,
+    /// *Join a server room* was pressed; what stands in its form, and what the server asked for besides.
+    pub visiting: bool,
+    pub visit: VisitForm,
+    pub visit_wants: Option<Remedy>,
     /// The field for the other side's code, and the one for a single candidate.
     pub field: String,
     pub candidate: String,
@@ -179,6 +187,9 @@ impl View {
     pub fn new(now: Instant) -> Self {
         Self {
             joining: false,
+            visiting: false,
+            visit: VisitForm::default(),
+            visit_wants: None,
             drawn: HashMap::new(),
             speaker_view: false,
             pinned: None,
@@ -219,6 +230,8 @@ impl View {
             return Screen::Broken;
         }
         match model.call {
+            CallState::Idle if self.visiting => Screen::Visit,
+            CallState::Connecting { .. } if model.server.is_some() => Screen::Visit,
             CallState::Idle if self.joining => Screen::Exchange,
             CallState::Idle | CallState::Ended(crate::room::call::EndReason::Cancelled) => Screen::Lobby,
             CallState::Gathering(_)
@@ -343,6 +356,9 @@ pub enum Act {
     StartCall,
     InvitePhone,
     OpenJoin,
+    OpenVisit,
+    /// Joins what stands in the form.
+    Visit,
     /// Call somebody nearby, by the id.
     CallNearby(String),
     /// Answer or decline who rings.

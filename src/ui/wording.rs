@@ -88,6 +88,7 @@ pub fn ended(reason: EndReason, name: &str, trouble: Option<Trouble>) -> (&'stat
             "This invite is over",
             "It was taken back, or its call has ended. Ask for a new one.".into(),
         ),
+        EndReason::Server => ("The server is gone", "Nothing comes from it any more.".into()),
         EndReason::Removed => (
             "You were removed from the call",
             "Its host has ended it for you. The others may still be in it.".into(),

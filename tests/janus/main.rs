@@ -6,6 +6,7 @@
 
 #[path = "../support/certificates.rs"]
 mod certificates;
+mod control;
 mod network;
 mod server;
 #[path = "../support/mod.rs"]
@@ -72,6 +73,15 @@ impl Member {
         (counter("video", "framesDecoded"), counter("audio", "packetsReceived"))
     }
 
+    /// The path over which the member of this name is received.
+    fn path_of(&self, name: &str) -> Option<String> {
+        let line = self.stats.waiting().last().unwrap_or_else(|| self.stats.next(PATIENCE));
+        let stats: Value = serde_json::from_str(&line).unwrap();
+        let peer = stats["peers"].as_array()?.iter().find(|peer| peer["name"] == name)?;
+        let path = &peer["candidatePair"];
+        Some(format!("{} {}", path["local"].as_str()?, path["remote"].as_str()?))
+    }
+
     fn sees_and_hears(&self, name: &str) {
         wait_for(&format!("sound and pictures of {name}"), PATIENCE, || {
             let (pictures, sound) = self.receives(name);
@@ -113,6 +123,61 @@ fn two_people_see_and_hear_each_other_until_one_leaves() {
 }
 
 #[test]
+fn everybody_comes_over_one_connection_and_may_come_and_go() {
+    let _one = alone();
+    if !is_inside("everybody_comes_over_one_connection_and_may_come_and_go") {
+        return;
+    }
+    let scratch = Scratch::new("janus-many");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let join = |name: &str| Member::join(&scratch, name, &janus.address(OPEN), |_| {});
+    let ann = join("Ann");
+    ann.hears_said("You are in the room.");
+    let mut bo = join("Bo");
+    ann.sees_and_hears("Bo");
+    let cy = join("Cy");
+    for name in ["Bo", "Cy"] {
+        ann.sees_and_hears(name);
+    }
+    for name in ["Ann", "Bo"] {
+        cy.sees_and_hears(name);
+    }
+    assert_eq!(ann.path_of("Bo").unwrap(), ann.path_of("Cy").unwrap());
+    // Who leaves makes room in the description for who comes next; the others are not disturbed.
+    let before = ann.receives("Cy").0;
+    assert_eq!(bo.stop(), Some(0));
+    ann.hears_said("Bo has left.");
+    let di = join("Di");
+    for name in ["Ann", "Cy"] {
+        di.sees_and_hears(name);
+    }
+    for member in [&ann, &cy] {
+        member.sees_and_hears("Di");
+    }
+    assert_eq!(ann.path_of("Di").unwrap(), ann.path_of("Cy").unwrap());
+    assert!(ann.receives("Cy").0 > before + 30, "Cy's picture went on");
+}
+
+#[test]
+fn a_room_cascades_to_a_second_server() {
+    let _one = alone();
+    if !is_inside("a_room_cascades_to_a_second_server") {
+        return;
+    }
+    let (here, there) = (Scratch::new("janus-first"), Scratch::new("janus-second"));
+    let (Some(first), Some(second)) = (Janus::start(&here), Janus::start(&there)) else {
+        return skip(NEEDED);
+    };
+    let ann = Member::join(&here, "Ann", &first.address(OPEN), |_| {});
+    let bo = Member::join(&there, "Bo", &second.address(OPEN), |_| {});
+    for member in [&ann, &bo] {
+        member.hears_said("You are in the room.");
+    }
+    control::cascade(&first, &second, OPEN, "Ann");
+    bo.sees_and_hears("Ann");
+}
+
+#[test]
 fn what_the_server_refuses_is_said() {
     let _one = alone();
     if !is_inside("what_the_server_refuses_is_said") {
@@ -123,7 +188,11 @@ fn what_the_server_refuses_is_said() {
     for (room, pin, sentence) in [
         (GUARDED, None, "PIN is missing or wrong"),
         (GUARDED, Some("98765"), "PIN is missing or wrong"),
-        (MISSING, None, "This server has no such room."),
+        (
+            MISSING,
+            None,
+            "This server has no such room. Check the address, or make the room. --create makes it.",
+        ),
     ] {
         let mut command = command(&scratch, "Ann", &janus.address(room));
         command.args(["--log", "trace"]);

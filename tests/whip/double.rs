@@ -149,7 +149,7 @@ async fn make(shared: &Arc<Shared>, offer: String, is_sender: bool) -> Answer {
     let config = NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() };
     let (events, from_net) = mpsc::channel(256);
     let (peer, answer) = if is_sender {
-        Peer::answer_server(config, &Redacted(offer), events).await.unwrap()
+        Peer::answer_server(config, &Redacted(offer), &Vec::new(), events).await.unwrap()
     } else {
         let invite = Description { kind: Kind::Invite, sdp: Redacted(offer) };
         let (peer, reply) = Peer::answer(config, &invite, events).await.unwrap();

@@ -1,12 +1,17 @@
-//! The connections to a server, each with its ends of the media threads: made beside the task, looked after, closed.
+//! The connections to a server, and who stands in each of them with their ends of the media threads: made beside the
+//! task, looked after, closed.
 
-use crate::net::{EarlyOffer, Link, NetConfig, NetError, NetEvent, Peer, Rest, Trickle, Way};
-use crate::pipeline::{Media, MediaEvent, PeerMedia};
+use super::Person;
+use crate::engine::peer::quality;
+use crate::engine::{PictureHandle, Quality};
+use crate::net::{EarlyOffer, Link, NetConfig, NetError, NetEvent, Peer, Rest, Stands, Trickle, Way};
+use crate::pipeline::{Media, PeerMedia};
 use crate::ports::PeerId;
 use crate::settings::IceServer;
 use crate::stats::PeerStats;
 use crate::units::{Bitrate, Redacted};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,17 +25,17 @@ const LOST_AFTER: Duration = Duration::from_secs(12);
 /// What is still open by then when the task ends is left behind.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// A connection: the number of its making.
+/// A connection, or somebody's ends of the media threads: the number of its making.
 pub type Serial = u64;
 
 /// How a connection comes about.
 pub enum Making {
-    /// Ours is the offer.
-    Offer(Way),
+    /// Ours is the offer; this is who stands at its other end.
+    Offer(Way, Person),
     /// The same, and candidates that take their time follow.
-    EarlyOffer(Way),
-    /// This is the server's offer of what it sends.
-    Answer(Redacted<String>),
+    EarlyOffer(Way, Person),
+    /// This is the server's offer of what it sends, and who stands where in it; see [`Ends::place`].
+    Answer(Redacted<String>, Stands),
 }
 
 /// What has become of a connection.
@@ -43,8 +48,6 @@ pub enum EndEvent {
     Up(Serial),
     /// Nothing comes through any more.
     Lost(Serial),
-    FirstPicture(Serial),
-    Device(MediaEvent),
 }
 
 enum Word {
@@ -62,21 +65,43 @@ struct Made {
 }
 
 struct End {
-    name: String,
     connection: Peer,
-    media: PeerMedia,
+    /// Who sends to us or gets what we send, if that is one alone.
+    only: Option<Stand>,
+    /// Who else stands in its sections, by the names that they have there.
+    stands: BTreeMap<String, Stand>,
     /// Nothing has come through since then.
     down_since: Option<Instant>,
+}
+
+/// Somebody's ends of the media threads.
+struct Stand {
+    person: Person,
+    /// What the media threads call them.
+    serial: Serial,
+    media: PeerMedia,
+    /// They send to us.
+    sends: bool,
     seen: bool,
+    last: PeerStats,
+}
+
+impl End {
+    fn all(&self) -> impl Iterator<Item = &Stand> {
+        self.only.iter().chain(self.stands.values())
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Stand> {
+        self.only.iter_mut().chain(self.stands.values_mut())
+    }
 }
 
 pub struct Ends {
     net: NetConfig,
-    media: Media,
-    from_media: mpsc::Receiver<MediaEvent>,
+    media: Arc<Media>,
     serial: Serial,
-    /// Those that are being made, with their names, and whether we send.
-    making: BTreeMap<Serial, (String, bool)>,
+    /// Those that are being made, with who stands there, if that is one alone, and whether they send to us.
+    making: BTreeMap<Serial, Option<(Person, bool)>>,
     list: BTreeMap<Serial, End>,
     words: mpsc::Sender<Word>,
     inbox: mpsc::Receiver<Word>,
@@ -84,19 +109,16 @@ pub struct Ends {
 }
 
 impl Ends {
-    pub fn new(net: NetConfig, media: Media, from_media: mpsc::Receiver<MediaEvent>) -> Self {
+    /// `serial`: numbers up to this one are in use.
+    pub fn new(net: NetConfig, media: Arc<Media>, serial: Serial) -> Self {
         let (words, inbox) = mpsc::channel(WORDS);
-        Self {
-            net,
-            media,
-            from_media,
-            serial: 0,
-            making: BTreeMap::new(),
-            list: BTreeMap::new(),
-            words,
-            inbox,
-            tasks: JoinSet::new(),
-        }
+        let (making, list) = (BTreeMap::new(), BTreeMap::new());
+        Self { net, media, serial, making, list, words, inbox, tasks: JoinSet::new() }
+    }
+
+    /// The number that was given last.
+    pub fn serial(&self) -> Serial {
+        self.serial
     }
 
     /// The addresses of this machine to start from; empty: any.
@@ -109,11 +131,16 @@ impl Ends {
     }
 
     /// Makes a connection beside the task: gathering takes up to two seconds. `servers`: besides our own.
-    pub fn begin(&mut self, name: &str, making: Making, servers: &[IceServer]) -> Serial {
+    pub fn begin(&mut self, making: Making, servers: &[IceServer]) -> Serial {
         self.serial += 1;
         let serial = self.serial;
-        let sends = matches!(making, Making::Offer(Way::Send) | Making::EarlyOffer(Way::Send));
-        self.making.insert(serial, (name.into(), sends));
+        let only = match &making {
+            Making::Offer(way, person) | Making::EarlyOffer(way, person) => {
+                Some((person.clone(), *way == Way::Receive))
+            }
+            Making::Answer(..) => None,
+        };
+        self.making.insert(serial, only);
         let mut net = self.net.clone();
         net.ice_servers.extend_from_slice(servers);
         let words = self.words.clone();
@@ -121,9 +148,11 @@ impl Ends {
         self.tasks.spawn(async move {
             let whole = |(connection, sdp)| (connection, EarlyOffer { sdp, rest: None });
             let result = match making {
-                Making::Offer(way) => Peer::offer_to_server(net, way, events).await.map(whole),
-                Making::EarlyOffer(way) => Peer::offer_early(net, way, events).await,
-                Making::Answer(offer) => Peer::answer_server(net, &offer, events).await.map(whole),
+                Making::Offer(way, _) => Peer::offer_to_server(net, way, events).await.map(whole),
+                Making::EarlyOffer(way, _) => Peer::offer_early(net, way, events).await,
+                Making::Answer(offer, stands) => {
+                    Peer::answer_server(net, &offer, &stands, events).await.map(whole)
+                }
             };
             let result = result.map(|(connection, EarlyOffer { sdp, rest })| {
                 Box::new(Made { connection, sdp, rest, from_net })
@@ -143,15 +172,6 @@ impl Ends {
                         return event;
                     }
                 }
-                Some(event) = self.from_media.recv() => match event {
-                    MediaEvent::NeedsKeyframe(PeerId(serial)) => {
-                        if let Some(end) = self.list.get(&serial) {
-                            end.connection.request_keyframe();
-                        }
-                    }
-                    MediaEvent::MicrophoneLevel(_) | MediaEvent::SpeaksWhileMuted => {}
-                    event => return EndEvent::Device(event),
-                },
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
             }
         }
@@ -166,9 +186,7 @@ impl Ends {
                 }
                 (Err(_), None) => None,
                 (Err(error), Some(_)) => Some(EndEvent::NotMade(serial, error)),
-                (Ok(made), Some((name, sends))) => {
-                    Some(EndEvent::Made(serial, self.add(serial, name, sends, *made)))
-                }
+                (Ok(made), Some(only)) => Some(EndEvent::Made(serial, self.add(serial, only, *made))),
             },
             Word::Trickle(serial, trickle) => {
                 self.list.contains_key(&serial).then_some(EndEvent::Trickle(serial, trickle))
@@ -178,13 +196,16 @@ impl Ends {
     }
 
     /// Gives our description.
-    fn add(&mut self, serial: Serial, name: String, sends: bool, made: Made) -> Redacted<String> {
+    fn add(&mut self, serial: Serial, only: Option<(Person, bool)>, made: Made) -> Redacted<String> {
         let Made { connection, sdp, rest, mut from_net } = made;
-        let media = match sends {
-            true => self.media.open_listener(PeerId(serial), connection.outlet()),
-            false => self.media.open_sender(PeerId(serial)),
-        };
-        connection.connect(media.inlet());
+        let only = only.map(|(person, sends)| {
+            let media = match sends {
+                true => self.media.open_sender(PeerId(serial)),
+                false => self.media.open_listener(PeerId(serial), connection.outlet()),
+            };
+            connection.connect(media.inlet());
+            Stand { person, serial, media, sends, seen: false, last: PeerStats::default() }
+        });
         let words = self.words.clone();
         self.tasks.spawn(async move {
             while let Some(event) = from_net.recv().await {
@@ -193,7 +214,7 @@ impl Ends {
                 }
             }
         });
-        let end = End { name, connection, media, down_since: Some(Instant::now()), seen: false };
+        let end = End { connection, only, stands: BTreeMap::new(), down_since: Some(Instant::now()) };
         self.list.insert(serial, end);
         if let Some(rest) = rest {
             let words = self.words.clone();
@@ -206,6 +227,7 @@ impl Ends {
 
     fn handle_net(&mut self, serial: Serial, event: NetEvent) -> Option<EndEvent> {
         let end = self.list.get_mut(&serial)?;
+        let only = end.only.as_ref().map(|stand| &stand.media);
         match event {
             NetEvent::Link(Link::Connected) => {
                 end.down_since = None;
@@ -215,15 +237,21 @@ impl Ends {
             NetEvent::Link(Link::Interrupted | Link::Failed) => {
                 end.down_since.get_or_insert_with(Instant::now);
             }
-            NetEvent::KeyframeWanted => end.media.request_keyframe(),
-            NetEvent::VideoTarget(target) => end.media.set_video_target(target),
-            NetEvent::AudioLoss(share) => end.media.set_audio_loss(share),
-            NetEvent::SenderReport(report) => end.media.sender_report(report),
+            NetEvent::KeyframeWanted => only.into_iter().for_each(PeerMedia::request_keyframe),
+            NetEvent::VideoTarget(target) => {
+                only.into_iter().for_each(|media| media.set_video_target(target));
+            }
+            NetEvent::AudioLoss(share) => only.into_iter().for_each(|media| media.set_audio_loss(share)),
+            NetEvent::SenderReport(report) => only.into_iter().for_each(|media| media.sender_report(report)),
+            NetEvent::ForwardedReport(name, report) => {
+                if let Some(stand) = end.stands.get(&name) {
+                    stand.media.sender_report(report);
+                }
+            }
             // Words of the people's own connections.
             NetEvent::Link(Link::Connecting)
             | NetEvent::ControlOpen
             | NetEvent::Control(_)
-            | NetEvent::ForwardedReport(..)
             | NetEvent::LayerKeyframeWanted(_)
             | NetEvent::Knock(_)
             | NetEvent::BrowserKnock(_)
@@ -235,18 +263,20 @@ impl Ends {
         None
     }
 
-    /// Called every now and then: what has happened without a word.
-    pub fn poll(&mut self, now: Instant) -> Option<EndEvent> {
-        for (serial, end) in &mut self.list {
-            if end.down_since.is_some_and(|since| now.saturating_duration_since(since) >= LOST_AFTER) {
-                return Some(EndEvent::Lost(*serial));
-            }
-            if !end.seen && end.media.picture().newest().is_some() {
-                end.seen = true;
-                return Some(EndEvent::FirstPicture(*serial));
-            }
-        }
-        None
+    /// Called every now and then: a connection that is lost without a word.
+    pub fn poll_lost(&self, now: Instant) -> Option<Serial> {
+        let is_lost = |end: &End| {
+            end.down_since.is_some_and(|since| now.saturating_duration_since(since) >= LOST_AFTER)
+        };
+        self.list.iter().find(|(_, end)| is_lost(end)).map(|(serial, _)| *serial)
+    }
+
+    /// Whose first picture has come since the last time.
+    pub fn poll_seen(&mut self) -> Option<PeerId> {
+        let mut stands = self.list.values_mut().flat_map(End::all_mut);
+        let stand = stands.find(|stand| !stand.seen && stand.media.picture().newest().is_some())?;
+        stand.seen = true;
+        Some(stand.person.id)
     }
 
     /// The server's answer to our offer; gives whether pictures pass.
@@ -257,8 +287,65 @@ impl Ends {
         }
     }
 
-    pub fn name(&self, serial: Serial) -> String {
-        self.list.get(&serial).map(|end| end.name.clone()).unwrap_or_default()
+    /// Our answer to another description of a connection that receives.
+    pub async fn answer_again(
+        &self,
+        serial: Serial,
+        offer: &Redacted<String>,
+        stands: &Stands,
+    ) -> Result<Redacted<String>, NetError> {
+        match self.list.get(&serial) {
+            Some(end) => end.connection.answer_again(offer, stands).await,
+            None => Err(NetError::Internal("the connection is gone".into())),
+        }
+    }
+
+    /// Somebody stands in this connection by this name: their packets are played from now on. `None`: they did before.
+    pub fn place(&mut self, serial: Serial, name: &str, person: &Person) -> Option<PictureHandle> {
+        let end = self.list.get_mut(&serial).filter(|end| !end.stands.contains_key(name))?;
+        self.serial += 1;
+        let media = self.media.open_sender(PeerId(self.serial));
+        end.connection.connect_forwarded(name, Some(media.inlet()));
+        media.request_keyframe();
+        let picture = PictureHandle(media.picture());
+        let person = person.clone();
+        let last = PeerStats::default();
+        let stand = Stand { person, serial: self.serial, media, sends: true, seen: false, last };
+        end.stands.insert(name.into(), stand);
+        Some(picture)
+    }
+
+    /// They do no longer.
+    pub fn displace(&mut self, serial: Serial, name: &str) {
+        let Some(end) = self.list.get_mut(&serial) else { return };
+        if let Some(stand) = end.stands.remove(name) {
+            end.connection.connect_forwarded(name, None);
+            self.tasks.spawn(async move { drop(tokio::task::spawn_blocking(move || drop(stand)).await) });
+        }
+    }
+
+    /// The pictures of whoever is alone at the other end.
+    pub fn picture(&self, serial: Serial) -> Option<PictureHandle> {
+        let only = self.list.get(&serial)?.only.as_ref()?;
+        Some(PictureHandle(only.media.picture()))
+    }
+
+    /// What the media threads of this person do.
+    pub fn with_media(&self, id: PeerId, act: impl Fn(&PeerMedia)) {
+        let stands = self.list.values().flat_map(End::all);
+        stands.filter(|stand| stand.person.id == id).for_each(|stand| act(&stand.media));
+    }
+
+    /// The media threads cannot go on with what they have of this one.
+    pub async fn request_keyframe(&self, PeerId(serial): PeerId) {
+        for end in self.list.values() {
+            if end.only.as_ref().is_some_and(|stand| stand.serial == serial) {
+                return end.connection.request_keyframe();
+            }
+            if let Some((name, _)) = end.stands.iter().find(|(_, stand)| stand.serial == serial) {
+                return end.connection.request_forwarded_keyframe(name).await;
+            }
+        }
     }
 
     /// Closes a connection beside the task, whether it is made already or not.
@@ -269,50 +356,82 @@ impl Ends {
         }
     }
 
-    /// Of every connection, in the order they were begun.
-    pub async fn stats(&mut self) -> Vec<PeerStats> {
+    /// How loud everybody is who sends to us.
+    pub fn levels(&self) -> Vec<(PeerId, f32)> {
+        let stands = self.list.values().flat_map(End::all).filter(|stand| stand.sends);
+        stands.map(|stand| (stand.person.id, stand.media.level())).collect()
+    }
+
+    /// Of everybody, in the order in which they came; and what comes of it in one word.
+    pub async fn stats(&mut self) -> Vec<(PeerId, PeerStats, Quality)> {
         let mut all = Vec::new();
-        for end in self.list.values() {
-            let mut stats = PeerStats { name: end.name.clone(), ..PeerStats::default() };
-            end.media.stats(&mut stats);
+        for end in self.list.values_mut() {
+            let mut stats = PeerStats::default();
+            end.only.iter().for_each(|stand| stand.media.stats(&mut stats));
             end.connection.stats(&mut stats).await;
+            let path = stats.candidate_pair.clone();
+            if let Some(stand) = &end.only {
+                all.push((stand.person.id, stats));
+            }
+            for (name, stand) in &end.stands {
+                let mut stats = PeerStats { candidate_pair: path.clone(), ..PeerStats::default() };
+                stand.media.stats(&mut stats);
+                end.connection.forwarded_stats(name, &mut stats);
+                all.push((stand.person.id, stats));
+            }
             // How long a lost packet may take to come again.
-            let seconds = stats.candidate_pair.current_round_trip_time.clamp(0.0, 10.0);
-            end.media.set_round_trip(Duration::from_secs_f64(seconds));
-            all.push(stats);
+            let round_trip = Duration::from_secs_f64(path.current_round_trip_time.clamp(0.0, 10.0));
+            end.all().for_each(|stand| stand.media.set_round_trip(round_trip));
         }
-        all
+        let mut rated = Vec::with_capacity(all.len());
+        for (id, mut stats) in all {
+            let mut stands = self.list.values_mut().flat_map(End::all_mut);
+            let Some(stand) = stands.find(|stand| stand.person.id == id) else { continue };
+            stats.name.clone_from(&stand.person.name);
+            let quality = stand.rate(&stats);
+            rated.push((id, stats, quality));
+        }
+        rated
     }
 
-    /// Packets of pictures from this connection: those that came, and those that were lost.
-    pub async fn loss(&self, serial: Serial) -> Option<(u64, i64)> {
-        let end = self.list.get(&serial)?;
-        let mut stats = PeerStats::default();
-        end.connection.stats(&mut stats).await;
-        Some((stats.inbound.video.packets_received, stats.inbound.video.packets_lost))
+    /// Packets of a picture in this connection: those that came, and those that were lost.
+    pub fn loss(&self, serial: Serial, name: &str) -> Option<(u64, i64)> {
+        self.list.get(&serial)?.connection.forwarded_loss(name)
     }
 
-    /// Closes all connections and devices.
+    /// Closes all connections.
     pub async fn close(mut self) {
         self.making.clear();
         for end in std::mem::take(&mut self.list).into_values() {
             self.tasks.spawn(let_go(end));
         }
-        let Self { media, mut tasks, inbox, .. } = self;
+        let Self { mut tasks, inbox, .. } = self;
         // Whoever still makes a connection finds nobody to give it to.
         drop(inbox);
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(CLOSING, all).await.is_err() {
             tracing::debug!("a connection took too long to close");
         }
-        let _ = tokio::task::spawn_blocking(move || drop(media)).await;
+    }
+}
+
+impl Stand {
+    /// Of who sends nothing at the moment, nothing can be said.
+    fn rate(&mut self, now: &PeerStats) -> Quality {
+        let before = std::mem::replace(&mut self.last, now.clone());
+        let packets =
+            |stats: &PeerStats| stats.inbound.video.packets_received + stats.inbound.audio.packets_received;
+        if before == PeerStats::default() || packets(&before) == packets(now) {
+            return Quality::Unknown;
+        }
+        quality(&before, now)
     }
 }
 
 async fn let_go(end: End) {
-    let End { connection, media, .. } = end;
+    let End { connection, only, stands, .. } = end;
     // Dropping the media ends joins threads: not on the task.
-    let ends = tokio::task::spawn_blocking(move || drop(media));
+    let ends = tokio::task::spawn_blocking(move || drop((only, stands)));
     connection.close().await;
     let _ = ends.await;
 }

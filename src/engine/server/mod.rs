@@ -1,36 +1,27 @@
-//! Calls through servers: a room of Janus, or a page of WHIP or WHEP. One task beside the one of calls between people:
-//! it carries what the cores in `server` want to say, makes the connections they ask for, and joins these with the
-//! same media threads.
+//! Calls through servers: a room of Janus, or a page of WHIP or WHEP. For the faces each is one more kind of call, with
+//! the same commands and events; the engine's task drives it (`task::visit`) in place of its links.
 //!
 //! ```text
-//!   face < ServerEvent < room | stream > Ends (connections, media)  > net::Peer > the server's media ports
-//!                            |  core   > WebSocket | HTTP           >             the server
+//!   Task::visit  the loop of all of them: commands, media threads, deadlines
+//!       |
+//!   Dialogue     Room | Stream: the core's words to and from the server   > WebSocket | HTTP > the server
+//!       |
+//!   Ends         connections, and the people in them with their media ends > net::Peer > the server's media ports
 //! ```
 
 mod ends;
 mod room;
 mod stream;
 
-use super::EngineSetup;
-use crate::pipeline::{Media, MediaEvent};
-use crate::room::message::clean_name;
-use crate::server::{RoomAddress, WebAddress};
-use crate::stats::{ProcessStats, Stats};
-use crate::units::Redacted;
-use crossbeam_channel::TryRecvError;
-use ends::Ends;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+pub use ends::{EndEvent, Ends};
+pub use room::Room;
+pub use stream::Stream;
 
-/// Events under way to the face; statistics are left out when half is full.
-const EVENTS: usize = 1024;
-/// Words of the media threads under way; what finds no room is a level or comes again.
-const MEDIA_EVENTS: usize = 256;
-/// The pace of looking after connections.
-const TICK: Duration = Duration::from_millis(100);
-/// What is left open when the task ends has so long.
-const END: Duration = Duration::from_secs(1);
+use super::Event;
+use crate::ports::PeerId;
+use crate::server::{Refused, RoomAddress, WebAddress};
+use crate::units::{Redacted, Resolution};
+use std::time::Instant;
 
 /// What is wanted of which server.
 #[derive(Clone, Debug)]
@@ -48,8 +39,50 @@ pub enum Goal {
     Play { address: WebAddress, token: Option<Redacted<String>> },
 }
 
+/// What kind of call it is, for the faces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerState {
+pub enum PlaceKind {
+    Room,
+    Publish,
+    Play,
+}
+
+/// Where a call is that goes through a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub kind: PlaceKind,
+    /// The room, or the server.
+    pub name: String,
+    pub host: String,
+    /// As others find it.
+    pub address: String,
+}
+
+impl Goal {
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Room { address, .. } => Place {
+                kind: PlaceKind::Room,
+                name: address.room.to_string(),
+                host: address.target().host,
+                address: address.to_string(),
+            },
+            Self::Publish { address, .. } => Place::of(PlaceKind::Publish, address),
+            Self::Play { address, .. } => Place::of(PlaceKind::Play, address),
+        }
+    }
+}
+
+impl Place {
+    fn of(kind: PlaceKind, address: &WebAddress) -> Self {
+        let host = address.target().host;
+        Self { kind, name: host.clone(), host, address: address.to_string() }
+    }
+}
+
+/// Where we are with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
     Connecting,
     /// In the room; or the stream goes through.
     Connected,
@@ -57,174 +90,92 @@ pub enum ServerState {
     Reconnecting,
 }
 
-impl ServerState {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Reconnecting => "reconnecting",
-        }
-    }
-}
-
-/// How it ended; the sentences are whole.
+/// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerEnd {
+pub enum End {
     Left,
     /// We were never in.
-    Refused(String),
+    Refused(Refused),
     /// We were in, and cannot be any longer.
-    Lost(String),
+    Lost(Refused),
 }
 
-/// What the task tells its face.
+/// Somebody in the call, or the server itself, as faces and statistics call them.
 #[derive(Clone, Debug)]
-pub enum ServerEvent {
-    State(ServerState),
-    /// Somebody of this name sends; empty if they have none.
-    Came(String),
-    Went(String),
-    /// The first picture of somebody is decoded.
-    FirstPicture(String),
-    /// A whole sentence.
-    Note(String),
-    Device(MediaEvent),
-    /// Once a second.
-    Stats(Box<Stats>),
-    /// Nothing comes after this.
-    Ended(ServerEnd),
+pub struct Person {
+    pub id: PeerId,
+    pub name: String,
 }
 
-/// A face's end of the task. Dropping it leaves the server.
-pub struct ServerCall {
-    leave: mpsc::Sender<()>,
-    events: crossbeam_channel::Receiver<ServerEvent>,
+/// What both kinds of dialogues work with.
+pub struct Stay {
+    pub ends: Ends,
+    pub standing: Standing,
+    /// Since when it stands so.
+    pub since: Instant,
+    pub end: Option<End>,
+    /// What the faces are to be told, after where we are.
+    news: Vec<Event>,
+    people: u64,
 }
 
-impl ServerCall {
-    /// Starts the media threads and the task, on a runtime of its own.
-    pub fn start(setup: EngineSetup, goal: Goal) -> Self {
-        let (leave, inbox) = mpsc::channel(1);
-        let (outbox, events) = crossbeam_channel::bounded(EVENTS);
-        let spawned = std::thread::Builder::new().name("server".into()).spawn(move || {
-            let EngineSetup { settings, media, net, wake } = setup;
-            let face = Face { outbox, wake: wake.map(Arc::from) };
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return tracing::error!(%error, "no runtime"),
-            };
-            let name = clean_name(&settings.name);
-            runtime.block_on(async move {
-                let (media_events, from_media) = mpsc::channel(MEDIA_EVENTS);
-                let ends = Ends::new(net, Media::start(media, media_events), from_media);
-                let started = Instant::now();
-                let frame = Frame { face, ends, inbox, is_leaving: false, started, state: None };
-                match goal {
-                    Goal::Room { address, pin, token, create } => {
-                        room::run(frame, &address, name, pin, token, create).await;
-                    }
-                    Goal::Publish { address, token } => {
-                        stream::run(frame, address, token, crate::net::Way::Send).await;
-                    }
-                    Goal::Play { address, token } => {
-                        stream::run(frame, address, token, crate::net::Way::Receive).await;
-                    }
-                }
-            });
-            runtime.shutdown_timeout(END);
+impl Stay {
+    /// `people`: how many have had a number in this run.
+    pub fn new(ends: Ends, people: u64) -> Self {
+        let (standing, since) = (Standing::Connecting, Instant::now());
+        Self { ends, standing, since, end: None, news: Vec::new(), people }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.news.push(event);
+    }
+
+    /// What is to be told since the last time.
+    pub fn take_news(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.news)
+    }
+
+    pub fn people(&self) -> u64 {
+        self.people
+    }
+
+    fn person(&mut self, name: &str) -> Person {
+        self.people += 1;
+        Person { id: PeerId(self.people), name: name.into() }
+    }
+
+    fn enter(&mut self, standing: Standing) {
+        if self.standing != standing {
+            tracing::info!(?standing, "server");
+            (self.standing, self.since) = (standing, Instant::now());
+        }
+    }
+
+    /// It is over, and not by our wish.
+    fn fail(&mut self, why: impl Into<Refused>) {
+        self.end = Some(match self.standing {
+            Standing::Connecting => End::Refused(why.into()),
+            Standing::Connected | Standing::Reconnecting => End::Lost(why.into()),
         });
-        if let Err(error) = spawned {
-            tracing::error!(%error, "no thread for the server");
-        }
-        Self { leave, events }
-    }
-
-    /// Leaves, with a word to the server; [`ServerEvent::Ended`] follows.
-    pub fn leave(&self) {
-        // One that is on its way already is enough.
-        let _ = self.leave.try_send(());
-    }
-
-    /// The next event, if there is one now; or that none will ever come, since the task is gone.
-    pub fn poll_event(&self) -> Result<ServerEvent, TryRecvError> {
-        self.events.try_recv()
     }
 }
 
-struct Face {
-    outbox: crossbeam_channel::Sender<ServerEvent>,
-    wake: Option<Arc<dyn Fn() + Send + Sync>>,
-}
+/// The conversation with one server. Its shell asks it what there is to do, and hands it what happens.
+pub(in crate::engine) trait Dialogue {
+    /// What the server says, as it comes in.
+    type Heard;
 
-impl Face {
-    fn tell(&self, event: ServerEvent) {
-        if matches!(event, ServerEvent::Stats(_)) && self.outbox.len() > EVENTS / 2 {
-            return;
-        }
-        if self.outbox.try_send(event).is_ok()
-            && let Some(wake) = &self.wake
-        {
-            wake();
-        }
-    }
-}
-
-/// What both kinds of tasks have in common.
-struct Frame {
-    face: Face,
-    ends: Ends,
-    inbox: mpsc::Receiver<()>,
-    is_leaving: bool,
-    started: Instant,
-    state: Option<ServerState>,
-}
-
-impl Frame {
-    fn enter(&mut self, state: ServerState) {
-        if self.state.replace(state) != Some(state) {
-            tracing::info!(state = state.word(), "server");
-            self.face.tell(ServerEvent::State(state));
-        }
-    }
-
-    /// Why it ended, if not by our wish.
-    fn end(&self, sentence: String) -> ServerEnd {
-        match self.state {
-            None | Some(ServerState::Connecting) => ServerEnd::Refused(sentence),
-            Some(ServerState::Connected | ServerState::Reconnecting) => ServerEnd::Lost(sentence),
-        }
-    }
-
-    async fn tell_stats(&mut self) {
-        let stats = Stats {
-            seconds: self.started.elapsed().as_secs_f64(),
-            state: self.state.unwrap_or(ServerState::Connecting).word().into(),
-            peers: self.ends.stats().await,
-            process: ProcessStats::now(),
-        };
-        self.face.tell(ServerEvent::Stats(Box::new(stats)));
-    }
-
-    async fn finish(self, end: ServerEnd) {
-        self.ends.close().await;
-        self.face.tell(ServerEvent::Ended(end));
-    }
-}
-
-/// For `select!`: we are to leave, or the face is gone; once.
-async fn told_to_leave(inbox: &mut mpsc::Receiver<()>, is_leaving: &mut bool) {
-    if *is_leaving {
-        return std::future::pending().await;
-    }
-    inbox.recv().await;
-    *is_leaving = true;
-}
-
-/// For `select!`.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
+    /// Does all that is to be done now.
+    async fn carry_out(&mut self, stay: &mut Stay);
+    fn deadline(&self) -> Option<Instant>;
+    fn handle_deadline(&mut self, now: Instant);
+    /// The next word of the server; cancel-safe.
+    async fn hear(&mut self) -> Self::Heard;
+    fn handle_heard(&mut self, now: Instant, heard: Self::Heard);
+    fn handle_end(&mut self, now: Instant, stay: &mut Stay, event: EndEvent);
+    /// Once a second.
+    fn look_after(&mut self, now: Instant, stay: &mut Stay);
+    /// On how many pixels somebody's picture is drawn; `None`: nobody can see it.
+    fn show(&mut self, now: Instant, stay: &mut Stay, id: PeerId, drawn: Option<Resolution>);
+    fn leave(&mut self, now: Instant);
 }

@@ -207,7 +207,8 @@ impl Interceptor for Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::monitor::{MediaClock, Ssrcs};
+    use crate::net::media_clock::MediaClock;
+    use crate::net::monitor::Ssrcs;
     use rtc::interceptor::{AttributedPacket, RTPHeaderExtension};
     use rtc::rtp::{Header, Packet as RtpPacket};
     use rtc::shared::TransportContext;

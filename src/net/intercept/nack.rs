@@ -95,6 +95,12 @@ impl Interceptor for Nack {
         let supported =
             info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty());
         let known = self.streams.iter().any(|(ssrc, _)| *ssrc == info.ssrc);
+        if self.streams.len() >= MAX_STREAMS {
+            // webrtc does not say which ones are over.
+            let monitor = &self.monitor;
+            self.streams
+                .retain(|(ssrc, _)| monitor.remote_kind(*ssrc).is_some() || monitor.streams.knows(*ssrc));
+        }
         if supported && !known && self.streams.len() < MAX_STREAMS {
             self.streams.push((info.ssrc, NackTracker::default()));
         }

@@ -110,6 +110,10 @@ impl Interceptor for Sink {
             return;
         }
         if self.streams.len() >= MAX_STREAMS {
+            // webrtc does not say which ones are over: a section that somebody else gets has a new number.
+            self.streams.retain(|stream| stream.own || self.monitor.streams.knows(stream.ssrc));
+        }
+        if self.streams.len() >= MAX_STREAMS {
             tracing::debug!(?kind, "one stream too many is not played");
             return;
         }

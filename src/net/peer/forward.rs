@@ -19,8 +19,8 @@ use crate::net::streams::{Mark, Outgoing, RelayInlet, Section, mark, marked};
 use crate::net::{NetError, Outbox, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
 use crate::relay::{Forward, MAX_LAYERS, MAX_MEMBERS};
+use crate::stats::PeerStats;
 use crate::units::{MediaKind, VideoCodec};
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -286,6 +286,16 @@ impl Peer {
         self.monitor.streams.set_inlet(name, inlet);
     }
 
+    /// Fills in what this connection has counted of a member whose streams come over it.
+    pub fn forwarded_stats(&self, name: &str, into: &mut PeerStats) {
+        self.monitor.streams.fill(name, into);
+    }
+
+    /// Packets of such a member's picture: those that came, and those that were lost.
+    pub fn forwarded_loss(&self, name: &str) -> Option<(u64, i64)> {
+        self.monitor.streams.loss(name)
+    }
+
     /// Asks for a keyframe of a member whose picture is forwarded to us.
     pub async fn request_forwarded_keyframe(&self, name: &str) {
         if let Some(ssrc) = self.monitor.streams.video_of(name) {
@@ -301,10 +311,6 @@ impl Peer {
     }
 
     async fn ask(&self, media_ssrc: u32) {
-        let request = PictureLossIndication { sender_ssrc: self.monitor.ssrcs.video, media_ssrc };
-        let own = &self.video_track;
-        if let Err(error) = own.write_rtcp(vec![Box::new(request)]).await {
-            tracing::debug!(%error, "a keyframe could not be asked for");
-        }
+        self.requests.ask(&self.monitor, media_ssrc).await;
     }
 }

@@ -4,8 +4,9 @@ use super::{GATHERING, OFFER_CHECKS, Peer, internal, unusable};
 use crate::invite::{Admits, Description, Identity, Kind};
 use crate::net::keys::Keys;
 use crate::net::sdp::Shown;
-use crate::net::{NetConfig, NetError, NetEvent, PortMapping, sdp};
-use crate::units::{MediaKind, Redacted};
+use crate::net::streams::{mark, named};
+use crate::net::{NetConfig, NetError, NetEvent, PortMapping, pictures, sdp};
+use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch as cell};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::peer_connection::PeerConnection;
+use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Which way media go between us and a server.
@@ -85,6 +86,9 @@ pub struct Trickle {
     pub password: Redacted<String>,
 }
 
+/// Which section of a server's offer is whose: its `mid`, and a name that the room has for who sends it.
+pub type Stands = Vec<(String, String)>;
+
 impl Peer {
     /// Gathers like [`Peer::offer`], for a server that sends to us or that we send to.
     pub async fn offer_to_server(
@@ -154,26 +158,45 @@ impl Peer {
         Ok((peer, gathered, keys))
     }
 
-    /// Answers the offer of a server that sends to us.
+    /// Answers the offer of a server that sends us what many people send. Their packets go where
+    /// [`Peer::connect_forwarded`] says, by the names in `stands`.
     pub async fn answer_server(
         mut config: NetConfig,
         offer: &Redacted<String>,
+        stands: &Stands,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<(Self, Redacted<String>), NetError> {
         config.port_mapping = PortMapping::default();
-        let (remote, codec) = super::remote_description(&description(Kind::Invite, offer), Kind::Invite)?;
+        let remote = offer_of_server(offer)?;
         let keys = Keys::guest(None)?;
         let (ufrag, password) = sdp::credentials(&remote.sdp).unwrap_or_default();
         let admits = Admits::Only(ufrag.into());
         let shape = Shape::Server(Way::Receive);
         let (peer, gathered) = Self::new(&config, events, OFFER_CHECKS, &keys, admits, shape).await?;
         peer.runtime.line.expect(ufrag, password);
-        peer.prepare(codec).await?;
+        peer.prepare(Some(VideoCodec::H264)).await?;
+        peer.monitor.streams.set_incoming(named(&offer.0, stands));
         peer.connection.set_remote_description(remote).await.map_err(unusable)?;
         let answer = peer.connection.create_answer(None).await.map_err(unusable)?;
         let sdp = peer.gather(answer, gathered, &config, &keys).await?;
         peer.negotiated().await?;
-        Ok((peer, Redacted(sdp)))
+        Ok((peer, Redacted(without_streams(&sdp))))
+    }
+
+    /// Answers a later offer on the same connection: others stand in its sections now, or there are more.
+    pub async fn answer_again(
+        &self,
+        offer: &Redacted<String>,
+        stands: &Stands,
+    ) -> Result<Redacted<String>, NetError> {
+        let remote = offer_of_server(offer)?;
+        // Known before the first packet comes.
+        self.monitor.streams.set_incoming(named(&offer.0, stands));
+        self.connection.set_remote_description(remote).await.map_err(unusable)?;
+        let answer = self.connection.create_answer(None).await.map_err(unusable)?;
+        let text = mark(&answer.sdp, &[]);
+        self.connection.set_local_description(answer).await.map_err(internal)?;
+        Ok(Redacted(without_streams(&text)))
     }
 
     /// Takes the server's answer to our offer; gives whether pictures pass.
@@ -187,6 +210,43 @@ impl Peer {
     }
 }
 
+/// The offer of a server as webrtc shall read it. A section in which nobody stands for now is one that takes nothing from
+/// us either: of one that is inactive webrtc stops its end for good, and who comes into it later is not heard.
+fn offer_of_server(offer: &Redacted<String>) -> Result<RTCSessionDescription, NetError> {
+    let admitted = sdp::admit_of_server(&offer.0)?;
+    let line =
+        |line: &str| if line == "a=inactive" { "a=recvonly\r\n".into() } else { format!("{line}\r\n") };
+    let readable: String = admitted.lines().map(line).collect();
+    let (readable, _) = pictures::agree(&readable, Kind::Invite, &[VideoCodec::H264]);
+    RTCSessionDescription::offer(readable).map_err(unusable)
+}
+
+/// Our answer without the numbers of streams that we never send. Janus takes a request for lost packets for that
+/// section's in which it finds the number of whoever asks: for all members, that would be the first one's.
+fn without_streams(answer: &str) -> String {
+    let lines = answer.lines().filter(|line| !line.starts_with("a=ssrc"));
+    lines.map(|line| format!("{line}\r\n")).collect()
+}
+
 fn description(kind: Kind, sdp: &Redacted<String>) -> Description {
     Description { kind, sdp: sdp.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_of_a_server_are_read_and_answered_so_that_sections_can_be_used_again() {
+        let offer = "v=0\r\na=fingerprint:sha-256 00\r\nm=audio 9 X 111\r\na=mid:0\r\na=sendonly\r\n\
+                     m=video 9 X 96\r\na=mid:1\r\na=rtpmap:96 H264/90000\r\na=inactive\r\n";
+        let readable = offer_of_server(&Redacted(offer.into())).unwrap().sdp;
+        assert!(readable.contains("a=mid:1\r\n") && readable.contains("a=recvonly\r\n"), "{readable}");
+        assert!(readable.contains("a=sendonly\r\n") && !readable.contains("a=inactive"), "{readable}");
+        let answer = "m=video 9 X 96\r\na=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=recvonly\r\n";
+        assert_eq!(without_streams(answer), "m=video 9 X 96\r\na=recvonly\r\n");
+        for damaged in ["", "v=0", &offer[..60]] {
+            let _ = offer_of_server(&Redacted(damaged.into()));
+        }
+    }
 }

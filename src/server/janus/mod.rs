@@ -6,16 +6,17 @@
 //!      ^                                                                           |
 //!      +------ Away: the server is gone; dialled again with back-off ---- Interrupted
 //!
-//!   in the room:  OfferWanted > publish > Answer             the connection that sends, on a handle of its own
-//!                 Member > attach > Offer > answer > Gone    one connection, and one handle, for each who sends
+//!   in the room:  OfferWanted > publish > Answer      the connection that sends, on the handle that joined
+//!                 Member ... Offer > answer ... Gone  the one that receives from all, on a handle of its own: described
+//!                                                     anew whenever somebody comes
 //! ```
 //!
 //! Janus forgets a session when its WebSocket is closed (unless it is set up to keep it), so after an interruption
 //! everything is made anew.
 
-mod feeds;
 mod refusal;
 mod requests;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -23,10 +24,11 @@ mod wire;
 pub use refusal::Refusal;
 pub use wire::Id;
 
+use super::{AWAY_LIMIT, MAX_FEEDS};
 use crate::units::{Bitrate, Redacted};
-use feeds::Feeds;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use subscription::{Request, Subscription};
 use wire::{Frame, Incoming, Room, ServerError};
 
 /// Janus ends a session that says nothing for 60 s.
@@ -38,8 +40,6 @@ const MAX_PENDING: usize = 512;
 /// Before the server is dialled again: doubled after each that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// So long a server may be away: time enough to start it again.
-const AWAY_LIMIT: Duration = Duration::from_secs(60);
 /// A connection that the server hung up is made again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The server has so long to hear the farewell.
@@ -80,17 +80,23 @@ pub enum Happening {
     OfferWanted,
     /// To that offer.
     Answer(Redacted<String>),
-    /// Somebody sends what can be played; an offer follows.
+    /// Somebody sends what can be played, or something else than before; an offer follows.
     Member {
         id: Id,
         name: String,
+        /// There are pictures that can be shown.
+        has_picture: bool,
     },
-    /// Of the server, for what a member sends: the answer goes to [`Janus::answer`]. A second one for the same member
-    /// takes the place of the first.
+    /// The server's description of what it sends us: the answer goes to [`Janus::answer`].
     Offer {
-        id: Id,
         sdp: Redacted<String>,
+        /// Which section, by its `mid`, is whose. The others are nobody's.
+        sections: Vec<(String, Id)>,
+        /// It is of a new connection, which takes the place of the one before.
+        is_new: bool,
     },
+    /// The connection that receives is gone; another one follows.
+    Unsubscribed,
     Gone(Id),
     /// Much of what this member sends gets lost on the way to us.
     Slow(Id),
@@ -107,7 +113,7 @@ pub enum Happening {
 pub enum Note {
     #[error("{name} sends pictures that Twocan cannot show ({codec}); only H.264 can be shown.")]
     Unplayable { name: String, codec: String },
-    #[error("The room has more people than can be shown; the first {} are.", feeds::MAX_FEEDS)]
+    #[error("The room has more people than can be shown; the first {} are.", MAX_FEEDS)]
     Crowd,
     #[error(
         "This room takes no H.264 pictures, so you are heard but not seen. Ask whoever runs the server to add h264 to \
@@ -117,24 +123,25 @@ pub enum Note {
 }
 
 /// Whose handle it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// Joins, sends, and hears what happens in the room.
     Own,
-    /// Receives from this member.
-    Feed(Id),
+    /// Receives from all others.
+    Subscriber,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Session,
     Attach(Role),
     Join,
     Create,
     Publish,
-    Subscribe(Id),
-    Start(Id),
+    /// To receive from somebody, or no longer.
+    Subscribe,
+    Start,
     Keepalive,
     Farewell,
     /// Nothing depends on its answer.
@@ -165,7 +172,7 @@ pub struct Janus {
     private_id: Option<u64>,
     /// When the connection that sends is made again.
     publish_at: Option<Instant>,
-    feeds: Feeds,
+    subscription: Subscription,
     pending: HashMap<String, (Step, Instant)>,
     transactions: u64,
     keepalive_at: Option<Instant>,
@@ -189,7 +196,7 @@ impl Janus {
             former: None,
             private_id: None,
             publish_at: None,
-            feeds: Feeds::default(),
+            subscription: Subscription::default(),
             pending: HashMap::new(),
             transactions: 0,
             keepalive_at: None,
@@ -211,7 +218,7 @@ impl Janus {
             Phase::Away { until } | Phase::Leaving { until } => Some(until),
             Phase::Opening | Phase::In => {
                 let answer = self.pending.values().map(|(_, until)| *until).min();
-                [answer, self.keepalive_at, self.publish_at, self.feeds.deadline()]
+                [answer, self.keepalive_at, self.publish_at, self.subscription.deadline()]
                     .into_iter()
                     .flatten()
                     .min()
@@ -233,10 +240,10 @@ impl Janus {
 
     fn look_after(&mut self, now: Instant) {
         let late = self.pending.iter().find(|(_, (_, until))| now >= *until);
-        if let Some((transaction, (step, _))) = late.map(|(name, pending)| (name.clone(), pending.clone())) {
+        if let Some((transaction, (step, _))) = late.map(|(name, pending)| (name.clone(), *pending)) {
             self.pending.remove(&transaction);
             match step {
-                Step::Attach(Role::Feed(id)) | Step::Subscribe(id) | Step::Start(id) => self.renew(now, &id),
+                Step::Attach(Role::Subscriber) | Step::Subscribe | Step::Start => self.unsubscribe(now),
                 Step::Wish => {}
                 Step::Session
                 | Step::Attach(Role::Own)
@@ -256,8 +263,19 @@ impl Janus {
             self.publish_at = None;
             self.tell(Happening::OfferWanted);
         }
-        while let Some(id) = self.feeds.due(now) {
-            self.attach(now, Role::Feed(id));
+        self.ask_for_feeds(now);
+    }
+
+    /// What is to be received has changed, or the server is done with the last request.
+    fn ask_for_feeds(&mut self, now: Instant) {
+        if self.phase != Phase::In {
+            return;
+        }
+        match self.subscription.poll(now) {
+            None => {}
+            Some(Request::Attach) => self.attach(now, Role::Subscriber),
+            Some(Request::Join { handle, add }) => self.subscribe(now, handle, &add),
+            Some(Request::Update { handle, add, remove }) => self.update(now, handle, &add, &remove),
         }
     }
 
@@ -291,6 +309,11 @@ impl Janus {
             }
             return;
         };
+        self.handle(now, incoming);
+        self.ask_for_feeds(now);
+    }
+
+    fn handle(&mut self, now: Instant, incoming: Incoming) {
         match incoming {
             Incoming::Made { transaction, id } => self.handle_made(now, &transaction, id),
             Incoming::Ack { transaction } => {
@@ -303,9 +326,11 @@ impl Janus {
                 }
             }
             Incoming::Room { transaction, sender, room, offer, answer } => {
-                self.take(&transaction);
-                if let Some(role) = sender.and_then(|sender| self.role(sender)) {
-                    self.handle_room(now, &role, *room, offer, answer);
+                let step = self.take(&transaction);
+                match sender.and_then(|sender| self.role(sender)) {
+                    Some(Role::Own) => self.handle_room(now, *room, answer),
+                    Some(Role::Subscriber) => self.handle_subscription(step, *room, offer),
+                    None => {}
                 }
             }
             Incoming::Error { transaction, error } => {
@@ -317,18 +342,19 @@ impl Janus {
                 tracing::info!(reason, "the server hung up a connection");
                 match self.role(sender) {
                     Some(Role::Own) => self.renew_own(now),
-                    Some(Role::Feed(id)) => self.renew(now, &id),
+                    Some(Role::Subscriber) => self.unsubscribe(now),
                     None => {}
                 }
             }
-            Incoming::SlowLink { sender, uplink: false } => {
-                if let Some(Role::Feed(id)) = self.role(sender) {
+            Incoming::SlowLink { sender, mid, uplink: false } => {
+                let is_ours = self.role(sender) == Some(Role::Subscriber);
+                if let Some(id) = self.subscription.whose(&mid).filter(|_| is_ours) {
                     self.tell(Happening::Slow(id));
                 }
             }
             Incoming::Detached { sender } => match self.role(sender) {
                 Some(Role::Own) => self.lose(now, Refusal::Ended),
-                Some(Role::Feed(id)) => self.renew(now, &id),
+                Some(Role::Subscriber) => self.unsubscribe(now),
                 None => {}
             },
             Incoming::TimedOut => self.lose(now, Refusal::Silent),
@@ -347,36 +373,31 @@ impl Janus {
                 self.own = Some(id);
                 self.join(now);
             }
-            Some(Step::Attach(Role::Feed(feed))) => match self.feeds.attached(&feed, id) {
-                Some(streams) => self.subscribe(now, feed, id, streams),
-                // It has gone meanwhile.
-                None => self.detach(now, id),
-            },
+            Some(Step::Attach(Role::Subscriber)) => {
+                // Unless it was given up meanwhile.
+                if !self.subscription.attached(id) {
+                    self.detach(now, id);
+                }
+            }
             _ => {}
         }
     }
 
-    fn handle_room(
-        &mut self,
-        now: Instant,
-        role: &Role,
-        room: Room,
-        offer: Option<Redacted<String>>,
-        answer: Option<Redacted<String>>,
-    ) {
-        match (role, room.videoroom.as_str()) {
-            (Role::Own, "joined") => {
+    /// What is said to us as a member of the room.
+    fn handle_room(&mut self, now: Instant, room: Room, answer: Option<Redacted<String>>) {
+        match room.videoroom.as_str() {
+            "joined" => {
                 self.phase = Phase::In;
                 (self.was_in, self.away_since, self.pause) = (true, None, FIRST_PAUSE);
                 self.former = std::mem::replace(&mut self.me, room.id);
                 self.private_id = room.private_id;
                 self.tell(Happening::Joined);
                 self.tell(Happening::OfferWanted);
-                self.handle_publishers(now, room.publishers);
+                self.handle_publishers(room.publishers);
             }
-            (Role::Own, "created") => self.join(now),
-            (Role::Own, "destroyed") => self.finish(Happening::Ended(Refusal::Ended)),
-            (Role::Own, "event") => {
+            "created" => self.join(now),
+            "destroyed" => self.finish(Happening::Ended(Refusal::Ended)),
+            "event" => {
                 if let Some(answer) = answer {
                     self.tell(Happening::Answer(answer));
                 }
@@ -384,38 +405,46 @@ impl Janus {
                     return self.finish(Happening::Ended(Refusal::Removed));
                 }
                 for gone in [room.unpublished, room.leaving].into_iter().flatten() {
-                    self.forget(now, &gone);
+                    self.forget(&gone);
                 }
-                self.handle_publishers(now, room.publishers);
-            }
-            (Role::Feed(id), "attached" | "updated") => {
-                self.feeds.offered(id, &room.streams);
-                if let Some(sdp) = offer {
-                    self.tell(Happening::Offer { id: id.clone(), sdp });
-                }
+                self.handle_publishers(room.publishers);
             }
             _ => {}
         }
     }
 
-    fn handle_publishers(&mut self, now: Instant, publishers: Vec<wire::Publisher>) {
+    /// What is said to the handle that receives.
+    fn handle_subscription(&mut self, step: Option<Step>, room: Room, offer: Option<Redacted<String>>) {
+        match (room.videoroom.as_str(), offer) {
+            ("attached" | "updated", Some(sdp)) => {
+                let (sections, is_new) = self.subscription.offered(room.streams);
+                self.tell(Happening::Offer { sdp, sections, is_new });
+            }
+            // "updating": an offer follows; that it does not is noticed by nobody, so nothing waits for it.
+            ("updated" | "updating", None) => self.subscription.unchanged(),
+            _ if step == Some(Step::Start) => self.subscription.started(),
+            _ => {}
+        }
+    }
+
+    fn handle_publishers(&mut self, publishers: Vec<wire::Publisher>) {
         for publisher in publishers {
             let (id, name) = (publisher.id.clone(), publisher.display.clone());
             // Who we were before an interruption may still be there: a ghost that the server has not missed yet.
             if self.me.as_ref() == Some(&id) || self.former.as_ref() == Some(&id) {
                 continue;
             }
-            let change = self.feeds.insert(publisher);
-            if let Some(old) = change.replaced {
-                self.tell(Happening::Gone(id.clone()));
-                self.detach(now, old);
-            }
+            let was_there = self.subscription.plays(&id).is_some();
+            let change = self.subscription.insert(publisher);
             if let Some(note) = change.note {
                 self.tell(Happening::Note(note));
             }
-            if change.is_new {
-                self.tell(Happening::Member { id: id.clone(), name });
-                self.attach(now, Role::Feed(id));
+            match self.subscription.plays(&id) {
+                Some(has_picture) if change.is_news => {
+                    self.tell(Happening::Member { id, name, has_picture });
+                }
+                None if was_there => self.tell(Happening::Gone(id)),
+                Some(_) | None => {}
             }
         }
     }
@@ -436,8 +465,12 @@ impl Janus {
             }
             (Step::Create, ROOM_EXISTS) => self.join(now),
             (Step::Create, UNAUTHORISED) => self.finish(Happening::Ended(Refusal::MayNotCreate)),
-            (Step::Subscribe(id) | Step::Attach(Role::Feed(id)), NO_FEED) => self.forget(now, &id),
-            (Step::Subscribe(id) | Step::Attach(Role::Feed(id)) | Step::Start(id), _) => self.renew(now, &id),
+            (Step::Subscribe, NO_FEED) => {
+                if let Some(id) = self.subscription.unknown() {
+                    self.forget(&id);
+                }
+            }
+            (Step::Subscribe | Step::Attach(Role::Subscriber) | Step::Start, _) => self.unsubscribe(now),
             (Step::Wish | Step::Keepalive, _) => {}
             (Step::Farewell, _) => self.finish(Happening::Left),
             (Step::Session | Step::Attach(Role::Own) | Step::Join | Step::Create | Step::Publish, _) => {
@@ -456,17 +489,19 @@ impl Janus {
         if self.own == Some(handle) {
             return Some(Role::Own);
         }
-        self.feeds.of_handle(handle).map(Role::Feed)
+        (self.subscription.handle() == Some(handle)).then_some(Role::Subscriber)
     }
 
-    fn forget(&mut self, now: Instant, id: &Id) {
-        let Some(feed) = self.feeds.remove(id) else { return };
-        if let Some(handle) = feed.handle {
-            self.detach(now, handle);
-        }
-        if feed.is_playable() {
+    fn forget(&mut self, id: &Id) {
+        if self.subscription.remove(id) {
             self.tell(Happening::Gone(id.clone()));
         }
+    }
+
+    /// The connection that receives is of no use any more.
+    fn unsubscribe(&mut self, now: Instant) {
+        self.renew(now);
+        self.tell(Happening::Unsubscribed);
     }
 
     /// The server is gone. If we were in the room, it is dialled again.
@@ -493,7 +528,7 @@ impl Janus {
         self.phase = Phase::Away { until: now + self.pause };
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.pending.clear();
-        self.feeds = Feeds::default();
+        self.subscription = Subscription::default();
         (self.frame.session, self.own, self.keepalive_at, self.publish_at) = (None, None, None, None);
     }
 

@@ -1,21 +1,18 @@
 //! Why a room cannot be joined, or not any longer: sentences for people, from Janus' numbers.
 
 use super::wire::ServerError;
+use crate::server::{Refused, Remedy};
 
 /// `Display` is a whole sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("This server has no such room. Check the address, or make the room with --create.")]
+    #[error("This server has no such room. Check the address, or make the room.")]
     NoRoom,
-    #[error(
-        "The room's PIN is missing or wrong. Put it into a file for --pin-file, or into the variable TWOCAN_PIN."
-    )]
+    #[error("The room's PIN is missing or wrong.")]
     Pin,
     #[error("The room is full: it takes no more people who send. Try again later.")]
     Full,
-    #[error(
-        "The server wants a token or secret. Put it into a file for --token-file, or into the variable TWOCAN_TOKEN."
-    )]
+    #[error("The server wants a token or secret, or another one.")]
     Token,
     #[error("This server lets nobody make rooms. Ask whoever runs it for one.")]
     MayNotCreate,
@@ -50,5 +47,26 @@ impl Refusal {
             code if error.reason.is_empty() => Self::Other("it does not say why".into(), code),
             code => Self::Other(error.reason, code),
         }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let remedy = match refusal {
+            Refusal::NoRoom => Some(Remedy::Create),
+            Refusal::Pin => Some(Remedy::Pin),
+            Refusal::Token => Some(Remedy::Token),
+            Refusal::Full
+            | Refusal::MayNotCreate
+            | Refusal::NoPlugin
+            | Refusal::Ended
+            | Refusal::Removed
+            | Refusal::NotJanus
+            | Refusal::Unreachable(_)
+            | Refusal::Silent
+            | Refusal::Lost(_)
+            | Refusal::Other(..) => None,
+        };
+        Self { sentence: refusal.to_string(), remedy }
     }
 }

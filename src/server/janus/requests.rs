@@ -1,5 +1,6 @@
 //! What is asked of the server, word by word.
 
+use super::subscription::Source;
 use super::wire::{Frame, Id, PLUGIN};
 use super::{
     AGAIN, ANSWER_LIMIT, FAREWELL, Happening, Janus, MAX_PENDING, Output, PUBLISHERS, Phase, ROOM_BITRATE,
@@ -68,36 +69,65 @@ impl Janus {
         self.say(now, Step::Publish, self.own, body, Some(("offer", &offer.0)));
     }
 
-    pub(super) fn subscribe(&mut self, now: Instant, feed: Id, handle: u64, mids: Vec<String>) {
-        let streams: Vec<Value> = mids.iter().map(|mid| json!({"feed": feed, "mid": mid})).collect();
-        let mut body =
-            json!({"request": "join", "ptype": "subscriber", "room": self.room, "streams": streams});
+    pub(super) fn subscribe(&mut self, now: Instant, handle: u64, add: &[Source]) {
+        let mut body = json!({
+            "request": "join",
+            "ptype": "subscriber",
+            "room": self.room,
+            "streams": named(add),
+            // Who leaves needs no new description.
+            "autoupdate": false,
+        });
         if let Some(private) = self.private_id {
             body["private_id"] = private.into();
         }
         self.add_pin(&mut body);
-        self.say(now, Step::Subscribe(feed), Some(handle), body, None);
+        self.say(now, Step::Subscribe, Some(handle), body, None);
     }
 
-    /// Our answer to the offer of what a member sends.
-    pub fn answer(&mut self, now: Instant, feed: &Id, answer: &Redacted<String>) {
-        let Some(handle) = self.feeds.handle(feed) else { return };
+    pub(super) fn update(&mut self, now: Instant, handle: u64, add: &[Source], remove: &[String]) {
+        let mut body = json!({"request": "update"});
+        if !add.is_empty() {
+            body["subscribe"] = named(add);
+        }
+        if !remove.is_empty() {
+            body["unsubscribe"] = remove.iter().map(|mid| json!({"sub_mid": mid})).collect();
+        }
+        self.say(now, Step::Subscribe, Some(handle), body, None);
+    }
+
+    /// Our answer to the newest [`Happening::Offer`].
+    pub fn answer(&mut self, now: Instant, answer: &Redacted<String>) {
+        let Some(handle) = self.subscription.handle() else { return };
         let body = json!({"request": "start", "room": self.room});
-        self.say(now, Step::Start(feed.clone()), Some(handle), body, Some(("answer", &answer.0)));
+        self.say(now, Step::Start, Some(handle), body, Some(("answer", &answer.0)));
     }
 
     /// Which of the layers that a member sends we get: 0 is the smallest, 2 the largest. Without effect for members who
     /// send but one.
     pub fn choose_layer(&mut self, now: Instant, feed: &Id, layer: u8) {
-        let Some((handle, mid)) = self.feeds.simulcast(feed) else { return };
-        let body =
-            json!({"request": "configure", "streams": [{"mid": mid, "substream": layer, "temporal": 2}]});
-        self.say(now, Step::Wish, Some(handle), body, None);
+        if let Some((mid, true)) = self.subscription.picture(feed) {
+            let wish = json!({"mid": mid, "substream": layer, "temporal": 2});
+            self.configure(now, wish);
+        }
     }
 
-    /// Nothing comes through the connection from this member: it is made again.
-    pub fn renew(&mut self, now: Instant, feed: &Id) {
-        if let Some(handle) = self.feeds.renew(feed, now + AGAIN) {
+    /// Whether the server sends us a member's picture.
+    pub fn show(&mut self, now: Instant, feed: &Id, shown: bool) {
+        if let Some((mid, _)) = self.subscription.picture(feed) {
+            let wish = json!({"mid": mid, "send": shown});
+            self.configure(now, wish);
+        }
+    }
+
+    fn configure(&mut self, now: Instant, stream: Value) {
+        let body = json!({"request": "configure", "streams": [stream]});
+        self.say(now, Step::Wish, self.subscription.handle(), body, None);
+    }
+
+    /// Nothing comes through the connection that receives: it is made again.
+    pub fn renew(&mut self, now: Instant) {
+        if let Some(handle) = self.subscription.renew(now) {
             self.detach(now, handle);
         }
     }
@@ -154,4 +184,8 @@ impl Janus {
         }
         self.outputs.push_back(Output::Send(Redacted(text)));
     }
+}
+
+fn named(sources: &[Source]) -> Value {
+    sources.iter().map(|(feed, mid)| json!({"feed": feed, "mid": mid})).collect()
 }

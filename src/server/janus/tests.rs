@@ -100,6 +100,43 @@ impl Talk {
         assert_eq!(self.told(), Some(Happening::OfferWanted));
     }
 
+    /// Something happens in the room.
+    fn happens(&mut self, data: Value) {
+        self.hears(json!({"janus": "event", "sender": 10, "plugindata": {"data": data}}));
+    }
+
+    /// The server describes the connection that receives: the sections' names, and what of whom stands in them.
+    fn describes(&mut self, request: &Value, word: &str, sections: &[(&str, u64, &str)]) {
+        let simulcast = json!({"substream": 2});
+        let section = |(mid, feed, feed_mid): &(&str, u64, &str)| match feed {
+            0 => json!({"mid": mid, "active": false}),
+            _ => {
+                json!({"mid": mid, "active": true, "feed_id": feed, "feed_mid": feed_mid, "simulcast": simulcast})
+            }
+        };
+        let sections: Vec<Value> = sections.iter().map(section).collect();
+        self.plugin(request, 20, json!({"videoroom": word, "streams": sections}), Some(("offer", "v=0")));
+    }
+
+    /// Our answer to that.
+    fn starts(&mut self) {
+        self.janus.answer(self.now, &sdp("our answer"));
+        self.drain();
+        let start = self.asked("start");
+        assert_eq!((start["handle_id"].as_u64(), start["jsep"]["type"].as_str()), (Some(20), Some("answer")));
+        self.plugin(&start, 20, json!({"videoroom": "event", "started": "ok"}), None);
+    }
+
+    /// Up to the first description, of these members.
+    fn receives(&mut self, sections: &[(&str, u64, &str)]) {
+        let attach = self.asked("attach");
+        self.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
+        let join = self.asked("join");
+        self.describes(&join, "attached", sections);
+        self.starts();
+        self.told.clear();
+    }
+
     fn refuses(&mut self, request: &Value, code: u32) {
         self.plugin(request, 10, json!({"videoroom": "event", "error_code": code, "error": "No."}), None);
     }
@@ -110,6 +147,21 @@ fn bob(video: &str) -> Value {
         {"type": "audio", "mindex": 0, "mid": "0", "codec": "opus"},
         {"type": "video", "mindex": 1, "mid": "1", "codec": video, "simulcast": true},
         {"type": "data", "mindex": 2, "mid": "2"}]}])
+}
+
+/// Somebody with a camera and a microphone.
+fn sender(id: u64, name: &str) -> Value {
+    json!({"id": id, "display": name, "streams": [
+        {"type": "audio", "mid": "0", "codec": "opus"}, {"type": "video", "mid": "1", "codec": "h264"}]})
+}
+
+fn member(id: u64, name: &str, has_picture: bool) -> Happening {
+    Happening::Member { id: Id::Number(id), name: name.into(), has_picture }
+}
+
+fn offer(sections: &[(&str, u64)], is_new: bool) -> Happening {
+    let sections = sections.iter().map(|(mid, id)| ((*mid).to_owned(), Id::Number(*id))).collect();
+    Happening::Offer { sdp: sdp("v=0"), sections, is_new }
 }
 
 fn sdp(text: &str) -> Redacted<String> {
@@ -128,7 +180,7 @@ fn a_member_joins_sends_receives_and_leaves() {
     talk.joins(bob("h264"));
     talk.janus.publish(talk.now, &sdp("our offer"));
     talk.drain();
-    assert_eq!(talk.told(), Some(Happening::Member { id: Id::Number(77), name: "Bob".into() }));
+    assert_eq!(talk.told(), Some(member(77, "Bob", true)));
     let attach = talk.asked("attach");
     let publish = talk.asked("publish");
     assert_eq!(publish["jsep"], json!({"type": "offer", "sdp": "our offer", "trickle": false}));
@@ -143,23 +195,23 @@ fn a_member_joins_sends_receives_and_leaves() {
     assert_eq!((join["handle_id"].as_u64(), body["ptype"].as_str()), (Some(20), Some("subscriber")));
     assert_eq!((body["pin"].as_str(), body["private_id"].as_u64()), (Some("4321"), Some(99)));
     assert_eq!(body["streams"], json!([{"feed": 77, "mid": "0"}, {"feed": 77, "mid": "1"}]));
-    let streams = json!([{"type": "audio", "mid": "0"}, {"type": "video", "mid": "1"}]);
-    talk.plugin(&join, 20, json!({"videoroom": "attached", "streams": streams}), Some(("offer", "bob's")));
-    assert_eq!(talk.told(), Some(Happening::Offer { id: Id::Number(77), sdp: sdp("bob's") }));
-    talk.janus.answer(talk.now, &Id::Number(77), &sdp("our answer"));
-    talk.drain();
-    assert_eq!(talk.asked("start")["jsep"]["type"], "answer");
+    talk.describes(&join, "attached", &[("0", 77, "0"), ("1", 77, "1")]);
+    assert_eq!(talk.told(), Some(offer(&[("0", 77), ("1", 77)], true)));
+    talk.starts();
     talk.janus.choose_layer(talk.now, &Id::Number(77), 1);
+    talk.janus.show(talk.now, &Id::Number(77), false);
     talk.drain();
     let wanted = json!([{"mid": "1", "substream": 1, "temporal": 2}]);
     assert_eq!(talk.asked("configure")["body"]["streams"], wanted);
+    assert_eq!(talk.asked("configure")["body"]["streams"], json!([{"mid": "1", "send": false}]));
 
-    talk.hears(json!({"janus": "slowlink", "sender": 20, "uplink": false, "lost": 9}));
-    assert_eq!(talk.told(), Some(Happening::Slow(Id::Number(77))));
-    let leaving = json!({"videoroom": "event", "leaving": 77});
-    talk.hears(json!({"janus": "event", "sender": 10, "plugindata": {"data": leaving}}));
-    assert_eq!(talk.asked("detach")["handle_id"], 20);
+    for (mid, slow) in [("1", Some(Happening::Slow(Id::Number(77)))), ("9", None)] {
+        talk.hears(json!({"janus": "slowlink", "sender": 20, "mid": mid, "uplink": false, "lost": 9}));
+        assert_eq!(talk.told(), slow);
+    }
+    talk.happens(json!({"videoroom": "event", "leaving": 77}));
     assert_eq!(talk.told(), Some(Happening::Gone(Id::Number(77))));
+    assert!(talk.said.is_empty(), "whoever leaves needs no new description");
 
     talk.janus.leave(talk.now);
     talk.drain();
@@ -226,23 +278,84 @@ fn a_room_that_is_not_there_is_made_on_demand() {
 }
 
 #[test]
+fn everybody_is_received_on_one_connection() {
+    let mut talk = Talk::new(Wishes::default());
+    talk.joins(json!([sender(77, "Bob"), sender(78, "Cat")]));
+    let attach = talk.asked("attach");
+    talk.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
+    let join = talk.asked("join");
+    assert_eq!(join["body"]["streams"].as_array().map(Vec::len), Some(4));
+    assert_eq!(join["body"]["autoupdate"], false);
+    let both = [("0", 77, "0"), ("1", 77, "1"), ("2", 78, "0"), ("3", 78, "1")];
+    talk.describes(&join, "attached", &both);
+    // While that is being answered, one comes and one goes.
+    talk.happens(json!({"videoroom": "event", "publishers": [sender(79, "Dan")]}));
+    talk.happens(json!({"videoroom": "event", "leaving": 77}));
+    assert!(talk.said.is_empty(), "one thing at a time");
+    talk.starts();
+    let update = talk.asked("update");
+    let wanted = json!([{"feed": 79, "mid": "0"}, {"feed": 79, "mid": "1"}]);
+    assert_eq!((&update["body"]["subscribe"], &update["body"]["unsubscribe"]), (&wanted, &Value::Null));
+    talk.told.clear();
+    // Who came takes the place of who has left.
+    talk.describes(&update, "updated", &[("0", 79, "0"), ("1", 79, "1"), both[2], both[3]]);
+    assert_eq!(talk.told(), Some(offer(&[("0", 79), ("1", 79), ("2", 78), ("3", 78)], false)));
+    talk.starts();
+    assert!(talk.said.is_empty() && talk.janus.subscription.deadline().is_none());
+
+    // Dan's camera is gone, and comes again in a codec that nobody can show.
+    let sound = json!({"type": "audio", "mid": "0", "codec": "opus"});
+    let video = json!({"type": "video", "mid": "1", "codec": "vp9"});
+    let publishers = json!([{"id": 79, "display": "Dan", "streams": [sound, video]}]);
+    talk.happens(json!({"videoroom": "event", "publishers": publishers}));
+    let note = Note::Unplayable { name: "Dan".into(), codec: "VP9".into() };
+    assert_eq!(talk.told(), Some(Happening::Note(note)));
+    assert_eq!(talk.told(), Some(member(79, "Dan", false)));
+    let update = talk.asked("update");
+    assert_eq!(update["body"]["unsubscribe"], json!([{"sub_mid": "1"}]));
+    talk.describes(&update, "updated", &[("0", 79, "0"), ("1", 0, ""), both[2], both[3]]);
+    assert_eq!(talk.told(), Some(offer(&[("0", 79), ("2", 78), ("3", 78)], false)));
+}
+
+#[test]
+fn one_who_is_gone_already_does_not_keep_the_others_away() {
+    let mut talk = Talk::new(Wishes::default());
+    talk.joins(json!([sender(77, "Bob"), sender(78, "Cat")]));
+    let attach = talk.asked("attach");
+    talk.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
+    let all = talk.asked("join");
+    talk.told.clear();
+    let unknown = json!({"videoroom": "event", "error_code": 428, "error": "No such feed (77)"});
+    talk.plugin(&all, 20, unknown.clone(), None);
+    let one = talk.asked("join");
+    assert_eq!(one["body"]["streams"][0]["feed"], 77);
+    talk.plugin(&one, 20, unknown, None);
+    assert_eq!(talk.told(), Some(Happening::Gone(Id::Number(77))));
+    let other = talk.asked("join");
+    talk.describes(&other, "attached", &[("0", 78, "0"), ("1", 78, "1")]);
+    assert_eq!(talk.told(), Some(offer(&[("0", 78), ("1", 78)], true)));
+    talk.starts();
+    // What the server passes over is not asked for again and again.
+    talk.happens(json!({"videoroom": "event", "publishers": [sender(79, "Dan")]}));
+    let update = talk.asked("update");
+    talk.plugin(&update, 20, json!({"videoroom": "updated"}), None);
+    assert!(talk.said.is_empty());
+}
+
+#[test]
 fn what_cannot_be_shown_is_said_and_the_rest_received() {
     let mut talk = Talk::new(Wishes::default());
     talk.joins(bob("vp8"));
-    let note = Note::Unplayable { name: "Bob".into(), codec: "VP8".into() };
-    assert_eq!(talk.told(), Some(Happening::Note(note)));
-    assert!(matches!(talk.told(), Some(Happening::Member { .. })));
-    let attach = talk.asked("attach");
-    talk.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
-    assert_eq!(talk.asked("join")["body"]["streams"], json!([{"feed": 77, "mid": "0"}]));
-    // The same once more says nothing new; with another codec everything begins again.
-    for (video, is_new) in [("vp8", false), ("h264", true)] {
-        let event = json!({"videoroom": "event", "publishers": bob(video)});
-        talk.hears(json!({"janus": "event", "sender": 10, "plugindata": {"data": event}}));
-        assert_eq!(talk.told() == Some(Happening::Gone(Id::Number(77))), is_new, "{video}");
-    }
-    assert_eq!(talk.asked("detach")["handle_id"], 20);
-    talk.asked("attach");
+    let note = || Note::Unplayable { name: "Bob".into(), codec: "VP8".into() };
+    assert_eq!(talk.told(), Some(Happening::Note(note())));
+    assert_eq!(talk.told(), Some(member(77, "Bob", false)));
+    talk.receives(&[("0", 77, "0")]);
+    // The same once more says nothing new; with another codec there is more to receive.
+    talk.happens(json!({"videoroom": "event", "publishers": bob("vp8")}));
+    assert_eq!((talk.told(), talk.said.len()), (None, 0));
+    talk.happens(json!({"videoroom": "event", "publishers": bob("h264")}));
+    assert_eq!(talk.told(), Some(member(77, "Bob", true)));
+    assert_eq!(talk.asked("update")["body"]["subscribe"], json!([{"feed": 77, "mid": "1"}]));
 }
 
 #[test]
@@ -313,18 +426,22 @@ fn a_server_that_was_never_there_is_not_waited_for() {
 fn connections_that_the_server_hangs_up_are_made_again() {
     let mut talk = Talk::new(Wishes::default());
     talk.joins(bob("h264"));
-    talk.told();
-    let attach = talk.asked("attach");
-    talk.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
-    talk.asked("join");
+    talk.receives(&[("0", 77, "0"), ("1", 77, "1")]);
     talk.hears(json!({"janus": "hangup", "sender": 20, "reason": "ICE failed"}));
     assert_eq!(talk.asked("detach")["handle_id"], 20);
+    assert_eq!(talk.told(), Some(Happening::Unsubscribed));
     talk.hears(json!({"janus": "hangup", "sender": 10, "reason": "DTLS alert"}));
     talk.asked("unpublish");
     assert_eq!(talk.told(), None);
     talk.at(1000);
     assert_eq!(talk.told(), Some(Happening::OfferWanted));
-    talk.asked("attach");
+    let attach = talk.asked("attach");
+    // One that is given up before it is there is put back.
+    talk.at(11_000);
+    assert_eq!(talk.told(), Some(Happening::Unsubscribed));
+    talk.answers(&attach, json!({"janus": "success", "data": {"id": 21}}));
+    talk.at(12_000);
+    talk.receives(&[("0", 77, "0"), ("1", 77, "1")]);
 }
 
 #[test]
@@ -352,7 +469,9 @@ fn a_hostile_server_is_survived() {
         let data = json!({"videoroom": "event", "publishers": part});
         talk.hears(json!({"janus": "event", "sender": 10, "plugindata": {"data": data}}));
     }
-    assert_eq!(talk.said.len(), feeds::MAX_FEEDS);
+    let attach = talk.asked("attach");
+    talk.answers(&attach, json!({"janus": "success", "data": {"id": 20}}));
+    assert_eq!(talk.asked("join")["body"]["streams"].as_array().map(Vec::len), Some(MAX_FEEDS));
     assert_eq!(talk.told.iter().filter(|told| **told == Happening::Note(Note::Crowd)).count(), 1);
     const NOISE: &[u8] = b"{}[]\":,0-9ea\\\x00\xff";
     let samples = [
@@ -361,6 +480,8 @@ fn a_hostile_server_is_survived() {
         json!({"janus": "event", "sender": 10, "plugindata": {"data": {"unpublished": 100, "leaving": 101}}}),
         json!({"janus": "error", "transaction": "t12", "error": {"code": 458, "reason": "x"}}),
         json!({"janus": "hangup", "sender": 10}),
+        json!({"janus": "event", "sender": 20, "jsep": {"type": "offer", "sdp": "v=0"}, "plugindata": {"data":
+            {"videoroom": "updated", "streams": [{"mid": "0", "active": true, "feed_id": 100, "feed_mid": "0"}]}}}),
         json!({"janus": "timeout", "session_id": 1}),
     ];
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

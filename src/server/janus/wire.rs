@@ -3,6 +3,7 @@
 //! Written after Janus 1.1.2 (`transports/janus_websockets.c`, `plugins/janus_videoroom.c`) and its documentation.
 //! Fields that are not needed are not read; a message that is not as expected is nobody's.
 
+use crate::server::MAX_FEEDS;
 use crate::units::Redacted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -14,6 +15,8 @@ const MAX_ID: usize = 128;
 const MAX_STREAMS: usize = 16;
 /// Members in one message that are looked at.
 const MAX_LISTED: usize = 256;
+/// Sections of a subscription: two for each member, and those that are empty.
+const MAX_SECTIONS: usize = 4 * MAX_FEEDS;
 /// What a server says of an error, as much as fits a sentence.
 const MAX_REASON: usize = 160;
 pub const PLUGIN: &str = "janus.plugin.videoroom";
@@ -51,7 +54,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// One stream that a member sends, or that a subscription has.
+/// One stream that a member sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Stream {
@@ -61,6 +64,17 @@ pub struct Stream {
     pub codec: String,
     pub simulcast: bool,
     pub disabled: bool,
+}
+
+/// One section of a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Subscribed {
+    pub mid: String,
+    /// Somebody stands in it: this member, with what they call so.
+    pub active: bool,
+    pub feed_id: Option<Id>,
+    pub feed_mid: String,
 }
 
 /// A member who sends.
@@ -102,6 +116,8 @@ struct Envelope {
     reason: String,
     #[serde(default)]
     uplink: bool,
+    #[serde(default)]
+    mid: String,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +147,7 @@ pub struct Room {
     pub id: Option<Id>,
     pub private_id: Option<u64>,
     pub publishers: Vec<Publisher>,
-    pub streams: Vec<Stream>,
+    pub streams: Vec<Subscribed>,
     pub unpublished: Option<Id>,
     pub leaving: Option<Id>,
     pub reason: String,
@@ -176,9 +192,10 @@ pub enum Incoming {
         sender: u64,
         reason: String,
     },
-    /// Packets get lost on this handle's connection; `uplink`: those that we send.
+    /// Packets get lost in this section of this handle's connection; `uplink`: those that we send.
     SlowLink {
         sender: u64,
+        mid: String,
         uplink: bool,
     },
     /// The handle is gone.
@@ -205,6 +222,7 @@ impl Incoming {
             jsep,
             reason,
             uplink,
+            mid,
         } = serde_json::from_str(text).ok()?;
         let handle = sender.unwrap_or_default();
         Some(match janus.as_str() {
@@ -232,7 +250,7 @@ impl Incoming {
             },
             "ack" => Self::Ack { transaction },
             "hangup" => Self::HangUp { sender: handle, reason: shown(&reason) },
-            "slowlink" => Self::SlowLink { sender: handle, uplink },
+            "slowlink" => Self::SlowLink { sender: handle, mid, uplink },
             "detached" => Self::Detached { sender: handle },
             "timeout" if session_id.is_some() => Self::TimedOut,
             _ => Self::Other,
@@ -250,8 +268,9 @@ impl Room {
             publisher.streams.truncate(MAX_STREAMS);
             publisher.streams.retain(|stream| stream.mid.len() <= MAX_ID);
         }
-        self.streams.truncate(MAX_STREAMS);
-        self.streams.retain(|stream| stream.mid.len() <= MAX_ID);
+        self.streams.truncate(MAX_SECTIONS);
+        self.streams.retain(|stream| stream.mid.len() <= MAX_ID && stream.feed_mid.len() <= MAX_ID);
+        self.streams.retain(|stream| stream.feed_id.as_ref().is_none_or(Id::is_sane));
         self.reason = shown(&self.reason);
         self
     }

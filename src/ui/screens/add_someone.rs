@@ -3,10 +3,10 @@
 use super::exchange::{own_code, their_code};
 use crate::invite::Kind;
 use crate::ui::icons;
-use crate::ui::theme::DARK;
+use crate::ui::theme::{self, DARK};
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Button, Look, RoundButton};
-use eframe::egui::{self, Align, Color32, Frame, Layout, Margin, Rect, Sense, Ui, pos2};
+use eframe::egui::{self, Align, Color32, Frame, Layout, Margin, Rect, RichText, Sense, Ui, pos2};
 
 const WIDTH: f32 = 540.0;
 
@@ -36,6 +36,19 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect, top: f32, bottom: f
     });
 }
 
+/// Where a room of a server is.
+fn address(ui: &mut Ui, address: &str) {
+    let frame = Frame::new().fill(DARK.ground).corner_radius(12).inner_margin(Margin::symmetric(14, 12));
+    frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.add(egui::Label::new(RichText::new(address).font(theme::mono(14.0))).wrap());
+    });
+    let copy = Button::new(Look::Primary, "Copy the address").icon(icons::CONTENT_COPY);
+    if copy.width(ui.available_width()).show(ui).clicked() {
+        ui.ctx().copy_text(address.to_owned());
+    }
+}
+
 fn content(ui: &mut Ui, scene: &mut Scene<'_>) {
     ui.horizontal(|ui| {
         widgets::headline(ui, "Add someone", 18.0);
@@ -45,6 +58,10 @@ fn content(ui: &mut Ui, scene: &mut Scene<'_>) {
             }
         });
     });
+    if let Some(place) = &scene.model.server {
+        ui.label("Whoever has this address, and the PIN if there is one, can join this room.");
+        return address(ui, &place.address);
+    }
     ui.label("Send this invite in any chat or mail. Whoever takes it joins this call.");
     own_code(ui, scene, Kind::Invite);
     ui.add_space(8.0);

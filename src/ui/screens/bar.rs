@@ -1,9 +1,11 @@
-//! The capsule of round buttons at the foot of a call. A call of two has five; a group has those for gestures, layout
-//! and the list of people besides.
+//! The capsule of round buttons at the foot of a call. A call of two has five; a group has those for layout and the list
+//! of people besides, and among people those for gestures. Who only watches has none for camera and microphone.
 
 use super::own_picture::{camera_switch, microphone_switch};
+use crate::engine::server::PlaceKind;
 use crate::room::message::Reaction;
 use crate::ui::icons;
+use crate::ui::model::Model;
 use crate::ui::people::Who;
 use crate::ui::view::{Act, Scene};
 use crate::ui::widgets::{self, Look, RoundButton};
@@ -17,17 +19,46 @@ const HANG_UP_GAP: f32 = 12.0;
 const PADDING: f32 = 10.0;
 const REACTION: f32 = 44.0;
 
-/// How many buttons there are, their diameter, and the gap between them.
+/// Which buttons there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buttons {
+    /// Microphone and camera.
+    switches: bool,
+    gestures: bool,
+    /// Layout, and the list of people.
+    group: bool,
+    /// Full screen and details.
+    views: bool,
+}
+
+impl Buttons {
+    pub fn of(model: &Model) -> Self {
+        let (server, group) = (model.server.as_deref(), model.people.is_group());
+        Self {
+            switches: server.is_none_or(|place| place.kind != PlaceKind::Play),
+            gestures: group && server.is_none(),
+            group,
+            views: true,
+        }
+    }
+
+    fn count(self) -> usize {
+        let pairs = [self.switches, self.gestures, self.group, self.views];
+        1 + 2 * pairs.into_iter().filter(|pair| *pair).count()
+    }
+}
+
+/// The buttons, their diameter, and the gap between them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Shape {
-    buttons: usize,
+    buttons: Buttons,
     diameter: f32,
     gap: f32,
 }
 
 impl Shape {
     fn size(self) -> Vec2 {
-        let buttons = self.buttons as f32;
+        let buttons = self.buttons.count() as f32;
         vec2(
             buttons * self.diameter + (buttons - 1.0) * self.gap + HANG_UP_GAP + 2.0 * PADDING,
             self.diameter + 2.0 * PADDING,
@@ -35,44 +66,47 @@ impl Shape {
     }
 
     /// The largest that fits. In a very narrow window full screen and details are left to their keys.
-    fn fitting(stage: Rect, group: bool) -> Self {
-        let two = Self { buttons: 5, diameter: BUTTON, gap: BUTTON_GAP };
-        if !group {
-            return two;
+    fn fitting(stage: Rect, buttons: Buttons) -> Self {
+        let large = Self { buttons, diameter: BUTTON, gap: BUTTON_GAP };
+        if !buttons.group {
+            return large;
         }
-        let shapes = [
-            Self { buttons: 9, ..two },
-            Self { buttons: 9, diameter: 44.0, gap: 6.0 },
-            Self { buttons: 7, diameter: 44.0, gap: 6.0 },
-        ];
+        let few = Buttons { views: false, ..buttons };
+        let small = Self { buttons, diameter: 44.0, gap: 6.0 };
+        let shapes = [large, small, Self { buttons: few, ..small }];
         let fits = |shape: &&Self| shape.size().x <= stage.width() - 2.0 * MARGIN;
         *shapes.iter().find(fits).unwrap_or(&shapes[2])
     }
 }
 
-pub fn size(stage: Rect, group: bool) -> Vec2 {
-    Shape::fitting(stage, group).size()
+pub fn size(stage: Rect, model: &Model) -> Vec2 {
+    Shape::fitting(stage, Buttons::of(model)).size()
 }
 
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
-    let group = scene.model.people.is_group();
-    let shape = Shape::fitting(stage, group);
+    let shape = Shape::fitting(stage, Buttons::of(scene.model));
+    let Buttons { switches, gestures: with_gestures, group, views: with_views } = shape.buttons;
     let size = shape.size();
     let center = pos2(stage.center().x, stage.bottom() - MARGIN - size.y / 2.0);
     let rect = Rect::from_center_size(center, size);
-    if group && scene.view.reacting {
+    if with_gestures && scene.view.reacting {
         reactions(ui, scene, rect);
     }
     ui.painter().rect_filled(rect, size.y / 2.0, Color32::from_black_alpha(190));
     ui.scope_builder(egui::UiBuilder::new().max_rect(rect.shrink(PADDING)), |ui| {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = shape.gap;
-            microphone_switch(ui, scene, shape.diameter, true);
-            camera_switch(ui, scene, shape.diameter, true);
-            if group {
+            if switches {
+                microphone_switch(ui, scene, shape.diameter, true);
+                camera_switch(ui, scene, shape.diameter, true);
+            }
+            if with_gestures {
                 gestures(ui, scene, shape.diameter);
             }
-            if shape.buttons != 7 {
+            if group {
+                layout(ui, scene, shape.diameter);
+            }
+            if with_views {
                 views(ui, scene, shape.diameter);
             }
             ui.add_space(HANG_UP_GAP);
@@ -84,7 +118,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     });
 }
 
-/// What only a group needs.
+/// What only a group of people has.
 fn gestures(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32) {
     let raised = scene.model.people.hand(Who::Me).is_some();
     let name = if raised { "Lower your hand" } else { "Raise your hand" };
@@ -97,6 +131,10 @@ fn gestures(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32) {
     if react.show(ui).clicked() {
         scene.view.reacting = !open;
     }
+}
+
+/// What only a group needs.
+fn layout(ui: &mut Ui, scene: &mut Scene<'_>, diameter: f32) {
     let large = scene.view.is_speaker_view();
     let (icon, name) = if large {
         (icons::GRID_VIEW, "Show everybody alike")
@@ -167,11 +205,19 @@ mod tests {
 
     #[test]
     fn the_bar_fits_every_window() {
-        for (width, buttons) in [(1180.0, 9), (640.0, 9), (520.0, 9), (420.0, 7)] {
+        let all = Buttons { switches: true, gestures: true, group: true, views: true };
+        let (server, two) =
+            (Buttons { gestures: false, ..all }, Buttons { gestures: false, group: false, ..all });
+        for (width, buttons, on_server) in
+            [(1180.0, 9, 7), (640.0, 9, 7), (520.0, 9, 7), (420.0, 7, 7), (350.0, 7, 5)]
+        {
             let stage = Rect::from_min_size(pos2(0.0, 0.0), vec2(width, 480.0));
-            let shape = Shape::fitting(stage, true);
-            assert!(shape.buttons == buttons && shape.size().x <= width - 2.0 * MARGIN, "{width}: {shape:?}");
-            assert_eq!(Shape::fitting(stage, false).buttons, 5);
+            for (wanted, expected) in [(all, buttons), (server, on_server), (two, 5)] {
+                let shape = Shape::fitting(stage, wanted);
+                assert_eq!(shape.buttons.count(), expected, "{width}");
+                assert!(shape.size().x <= width - 2.0 * MARGIN || expected == 7, "{width}: {shape:?}");
+            }
         }
+        assert_eq!(Buttons { switches: false, ..two }.count(), 3);
     }
 }

@@ -4,11 +4,14 @@
 use super::bar::{self, MARGIN};
 use super::{add_someone, door, group, people_panel, rescue, statistics, words};
 use crate::engine::Quality;
+use crate::engine::server::{Place, PlaceKind};
 use crate::room::call::CallState;
 use crate::ui::icons::{self, Icon};
+use crate::ui::model::Model;
 use crate::ui::theme::{self, DARK, SCRIM, STAGE};
 use crate::ui::video::{self, Fill};
 use crate::ui::view::{Act, Corner, Overlay, Scene, View};
+use crate::ui::visit;
 use crate::ui::widgets::{self, RoundButton};
 use crate::ui::wording;
 use eframe::egui::{
@@ -26,10 +29,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let controls = controls_show(ui, scene);
     let is_group = scene.model.people.is_group();
     if is_group {
-        let area = group::area(stage, people_panel::side(scene, stage));
+        let area = group::area(stage, people_panel::side(scene, stage), scene.model);
         group::show(ui, scene, area);
     } else {
-        their_picture(ui, scene, stage);
+        match scene.model.server.as_deref().filter(|_| scene.model.people.first().is_none()) {
+            Some(place) => nobody(ui, stage, place),
+            None => their_picture(ui, scene, stage),
+        }
         own_picture(ui, scene, stage);
     }
     // They fade, all at once; a control that is about to go still works.
@@ -46,7 +52,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     if scene.view.words {
         words::show(ui, scene, stage);
     }
-    let foot = bar::size(stage, is_group).y + 2.0 * MARGIN;
+    let foot = bar::size(stage, scene.model).y + 2.0 * MARGIN;
     if is_group && scene.view.people {
         people_panel::show(ui, scene, stage, foot);
     }
@@ -107,6 +113,23 @@ fn tick(ui: &Ui, scene: &Scene<'_>) {
     ui.ctx().request_repaint_after(Duration::from_millis(u64::from(1001 - part.min(1000))));
 }
 
+/// A room of a server with nobody else in it, or a server alone.
+fn nobody(ui: &mut Ui, stage: Rect, place: &Place) {
+    let (title, next) = visit::alone(place);
+    let center = stage.center() - vec2(0.0, 40.0);
+    ui.painter().circle_filled(center - vec2(0.0, 40.0), 44.0, DARK.raised);
+    let icon = if place.kind == PlaceKind::Room { icons::GROUP } else { icons::VIDEO };
+    theme::paint_icon(ui.painter(), center - vec2(0.0, 40.0), icon, 40.0, DARK.muted);
+    let room =
+        Rect::from_min_size(pos2(stage.left() + 24.0, center.y + 24.0), vec2(stage.width() - 48.0, 120.0));
+    let layout = egui::Layout::top_down(egui::Align::Center);
+    ui.scope_builder(egui::UiBuilder::new().max_rect(room).layout(layout), |ui| {
+        widgets::headline(ui, &title, 21.0);
+        ui.add_space(2.0);
+        widgets::quiet(ui, next);
+    });
+}
+
 fn their_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let response = ui.interact(stage, ui.scope_id().with("their picture"), Sense::click());
     let name = scene.model.remote_name();
@@ -152,20 +175,21 @@ pub fn toggle_fill(view: &mut View, best: Fill) {
 }
 
 /// Where our own picture may lie: clear of the top line, and of the controls where they would overlap.
-fn own_area(stage: Rect, size: egui::Vec2) -> Rect {
-    let bar = bar::size(stage, false);
+fn own_area(stage: Rect, size: egui::Vec2, model: &Model) -> Rect {
+    let bar = bar::size(stage, model);
     let beside = (stage.width() - bar.x) / 2.0 - 2.0 * MARGIN >= size.x;
     let below = if beside { MARGIN } else { bar.y + 2.0 * MARGIN };
     Rect::from_min_max(stage.min + vec2(MARGIN, MARGIN + 52.0), stage.max - vec2(MARGIN, below))
 }
 
 fn own_picture(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
-    if scene.view.own_hidden {
+    let watches = scene.model.server.as_ref().is_some_and(|place| place.kind == PlaceKind::Play);
+    if scene.view.own_hidden || watches {
         return;
     }
     let width = (stage.width() * 0.2).clamp(152.0, 360.0).round();
     let size = vec2(width, (width * 9.0 / 16.0).round());
-    let area = own_area(stage, size);
+    let area = own_area(stage, size, scene.model);
     let mut rect = scene.view.corner.place(area, size);
     let id = ui.scope_id().with("own picture");
     if let (Some(offset), Some(pointer)) = (scene.view.drag, ui.ctx().pointer_interact_pos()) {
@@ -234,7 +258,9 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
             frame.show(ui, |ui| {
                 ui.set_height(theme::TARGET);
                 ui.spacing_mut().item_spacing.x = 10.0;
-                let name = if scene.model.people.is_group() {
+                let name = if let Some(place) = &scene.model.server {
+                    visit::name(place)
+                } else if scene.model.people.is_group() {
                     wording::people(scene.model.people.count())
                 } else {
                     their_state(ui, scene);
@@ -255,11 +281,15 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                     );
                 }
                 let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
-                response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Encrypted from end to end"));
+                let privacy = match scene.model.server {
+                    Some(_) => visit::ENCRYPTED,
+                    None => "Encrypted from end to end",
+                };
+                response.widget_info(|| WidgetInfo::labeled(Role::Image, true, privacy));
                 theme::paint_icon(ui.painter(), rect.center(), icons::LOCK, 16.0, Color32::from_gray(215));
-                response.on_hover_text("Encrypted from end to end");
+                response.on_hover_text(privacy);
             });
-            if !scene.model.people.is_group() {
+            if !scene.model.people.is_group() && scene.model.server.is_none() {
                 words::badge(ui, scene, stage);
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -271,7 +301,7 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
                     scene.view.overlay = Overlay::Settings;
                 }
                 let add = RoundButton::new(icons::PERSON_ADD, "Add someone").key("A").on_picture();
-                if add.show(ui).clicked() {
+                if scene.model.may_add() && add.show(ui).clicked() {
                     scene.act(Act::AddSomeone);
                 }
                 if scene.view.own_hidden {
@@ -288,9 +318,12 @@ fn top(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
 /// A line in the middle of the top: what is wrong with the connection.
 fn banner(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect) {
     let CallState::Reconnecting { .. } = scene.model.call else { return };
-    let words = wording::reconnecting(scene.model.remote_name(), scene.model.offline);
+    let words = match scene.model.server {
+        Some(_) => visit::reconnecting(scene.model.offline).to_owned(),
+        None => wording::reconnecting(scene.model.remote_name(), scene.model.offline),
+    };
     pill(ui, stage, stage.top() + 84.0, icons::WARNING, DARK.warning, &format!("Reconnecting… {words}"));
-    let bottom = stage.bottom() - bar::size(stage, false).y - 2.0 * MARGIN;
+    let bottom = stage.bottom() - bar::size(stage, scene.model).y - 2.0 * MARGIN;
     rescue::show(ui, scene, stage, stage.top() + 152.0, bottom);
 }
 

@@ -5,6 +5,7 @@ use crate::room::call::{CallState, EndReason};
 use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{self, palette};
 use crate::ui::view::{Act, Scene};
+use crate::ui::visit;
 use crate::ui::widgets::{self, Button, Look};
 use crate::ui::wording;
 use eframe::egui::{self, Frame, Margin, Ui, vec2};
@@ -14,8 +15,14 @@ const BUTTON: f32 = 150.0;
 
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let CallState::Ended(reason) = scene.model.call else { return };
-    let (title, advice) = wording::ended(reason, scene.model.remote_name(), scene.model.trouble);
+    let (title, advice) = match &scene.model.server {
+        Some(place) => visit::ended(place, reason, scene.model.refusal.as_deref()),
+        None => wording::ended(reason, scene.model.remote_name(), scene.model.trouble),
+    };
     let advice = match scene.model.lasted {
+        Some(lasted) if scene.model.server.is_some() => {
+            format!("{advice} It lasted {}.", wording::clock(lasted))
+        }
         Some(lasted) => format!("{advice} You talked for {}.", wording::clock(lasted)),
         None => advice,
     };
@@ -24,13 +31,18 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         EndReason::Busy | EndReason::Withdrawn | EndReason::Refused | EndReason::Removed => {
             (icons::CALL_END, false)
         }
-        EndReason::NotConnected | EndReason::Lost | EndReason::NoCode => (icons::WARNING, true),
+        EndReason::NotConnected | EndReason::Lost | EndReason::NoCode | EndReason::Server => {
+            (icons::WARNING, true)
+        }
     };
     page(ui, scene, (icon, trouble), title, &advice, |ui, scene| {
         ui.horizontal(|ui| {
-            let again = Button::new(Look::Primary, "Call again").icon(icons::CALL).width(BUTTON);
-            if again.show(ui).clicked() {
-                scene.act(Act::StartCall);
+            let (label, act) = match scene.model.server {
+                Some(_) => ("Join again", Act::Visit),
+                None => ("Call again", Act::StartCall),
+            };
+            if Button::new(Look::Primary, label).icon(icons::CALL).width(BUTTON).show(ui).clicked() {
+                scene.act(act);
             }
             let back = Button::new(Look::Secondary, "Back").hint("Back to the start (Esc)").width(BUTTON);
             if back.show(ui).clicked() {

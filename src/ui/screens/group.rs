@@ -10,6 +10,7 @@ use crate::engine::Presence;
 use crate::room::call::CallState;
 use crate::ui::grid::{self, Places};
 use crate::ui::icons;
+use crate::ui::model::Model;
 use crate::ui::people::{People, Person, Who};
 use crate::ui::video::{self, Fill};
 use crate::ui::view::{Scene, View};
@@ -27,8 +28,8 @@ const FADE: Duration = Duration::from_millis(400);
 const ASPECT: f32 = 16.0 / 9.0;
 
 /// Where tiles may lie; `side` is what a panel takes on the right.
-pub fn area(stage: Rect, side: f32) -> Rect {
-    let foot = bar::size(stage, true).y + FOOT + MARGIN / 2.0;
+pub fn area(stage: Rect, side: f32, model: &Model) -> Rect {
+    let foot = bar::size(stage, model).y + FOOT + MARGIN / 2.0;
     let min = stage.min + vec2(MARGIN, HEAD);
     Rect::from_min_max(min, (stage.max - vec2(MARGIN + side, foot)).max(min))
 }

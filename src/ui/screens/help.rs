@@ -25,6 +25,7 @@ pub const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("S", "Start a call"),
             ("J", "Join a call"),
+            ("R", "Join a server room"),
             ("Ctrl+V", "Paste a code, wherever you are"),
             ("Ctrl+C", "Copy your code"),
         ],

@@ -122,6 +122,11 @@ fn ways_in(ui: &mut Ui, scene: &mut Scene<'_>, roomy: bool) {
     if phone.width(width).hint("For somebody in the same network, without the app").show(ui).clicked() {
         scene.act(Act::InvitePhone);
     }
+    let room = Button::new(Look::Quiet, "Join a server room").icon(icons::GROUP);
+    let hint = "A room of a Janus server, or an address of WHIP or WHEP (R)";
+    if room.width(width).hint(hint).show(ui).clicked() {
+        scene.act(Act::OpenVisit);
+    }
     if let Some(refusal) = &scene.model.refusal {
         let color = palette(ui).trouble;
         widgets::remark(ui, icons::ERROR, color, refusal);

@@ -17,6 +17,7 @@ mod own_picture;
 mod people_panel;
 pub mod phone;
 pub mod rescue;
+pub mod server_room;
 pub mod servers;
 pub mod settings;
 pub mod statistics;

@@ -58,6 +58,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect, foot: f32) {
 fn foot_of(ui: &mut Ui, scene: &mut Scene<'_>) {
     let lock = if scene.model.room.we_are_host { TARGET + 8.0 } else { 0.0 };
     let width = ui.available_width() - lock;
+    if !scene.model.may_add() {
+        return;
+    }
     let add = Button::new(Look::Primary, "Add someone").icon(icons::PERSON_ADD).width(width);
     if add.hint("Add someone (A)").show(ui).clicked() {
         scene.act(Act::AddSomeone);
@@ -206,6 +209,7 @@ fn details(ui: &mut Ui, scene: &mut Scene<'_>, who: Who) {
                 super::group::toggle_pin(scene.view, who);
             }
             if let Who::Peer(id) = who
+                && scene.model.server.is_none()
                 && Button::new(Look::Secondary, "Compare words").icon(icons::SHIELD).show(ui).clicked()
             {
                 scene.view.open_words(id);

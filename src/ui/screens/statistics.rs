@@ -42,13 +42,15 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, stage: Rect) {
     });
 }
 
-/// One after the other; in a call of two there is no doubt whose numbers they are.
+/// One after the other; in a call of two there is no doubt whose numbers they are. What a server gets of us is not what
+/// it sends of somebody.
 fn everybody(ui: &mut Ui, scene: &Scene<'_>, stats: &Stats) {
     let model = scene.model;
     for (index, peer) in stats.peers.iter().enumerate() {
-        if model.people.is_group() {
+        if model.people.is_group() || model.server.is_some() {
             let person = model.measured.get(index).and_then(|id| model.people.find(*id));
-            let name = person.map_or(peer.name.as_str(), |person| &person.name);
+            let own = if model.server.is_some() { "Your picture and sound" } else { &peer.name };
+            let name = person.map_or(own, |person| &person.name);
             ui.add_space(if index > 0 { 16.0 } else { 0.0 });
             ui.label(RichText::new(name).font(theme::semibold(15.0)).color(Color32::WHITE));
         }

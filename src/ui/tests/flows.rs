@@ -23,6 +23,7 @@ pub fn asked(rig: &mut Rig) -> Vec<String> {
     let word = |command: Command| match command {
         Command::Admit(id, admit) => format!("admit {} {admit}", id.0),
         Command::StartCall => "start".into(),
+        Command::Visit(goal) => format!("visit {}", goal.place().address),
         Command::ServePage(_) => "page".into(),
         Command::JoinCall(text) => format!("join {}", text.0),
         Command::Paste(text) => format!("paste {}", text.0),

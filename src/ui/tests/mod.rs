@@ -10,3 +10,4 @@ mod people;
 mod reducer;
 mod rig;
 mod screenshots;
+mod visit;

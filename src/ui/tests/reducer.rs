@@ -27,6 +27,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::ClearField => "clear".into(),
         Effect::AskPassphrase => "ask for the passphrase".into(),
         Effect::NewCall => "new call".into(),
+        Effect::Ask(remedy) => format!("ask {remedy:?}"),
         Effect::Dismiss => "dismiss".into(),
         Effect::StayAwake(awake) => format!("awake {awake}"),
     };

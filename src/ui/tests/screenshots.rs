@@ -2,9 +2,10 @@
 //! with `TWOCAN_LOOK=folder` of every screen in both themes and three sizes, to be looked at.
 
 use super::rig::{PERSON, Rig, Setup};
-use super::{palette, people};
+use super::{palette, people, visit};
 use crate::choice::GuestChoice;
 use crate::device::{DeviceError, DeviceInfo, DeviceKind, DeviceList};
+use crate::engine::server::PlaceKind;
 use crate::engine::{
     Event, Hub, NearbyPerson, PageGuest, Presence, Quality, Refusal, RemotePeer, RoomState, Trouble,
 };
@@ -14,6 +15,7 @@ use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::diagnosis::{Diagnosis, Relay, Step};
 use crate::room::message::Reaction;
 use crate::room::nat::{Mapping, Nat, Outlook};
+use crate::server::Remedy;
 use crate::stats::{
     CandidatePair, Inbound, InboundVideo, Outbound, OutboundVideo, PeerStats, ProcessStats, Stats,
 };
@@ -76,6 +78,15 @@ const SCENES: &[(&str, Scene)] = &[
     ("group-asked", group_asked),
     ("call-add", call_add),
     ("reconnecting", reconnecting),
+    ("server-form", |rig| visit::form(rig, "janus:wss://rooms.example.org:8989/1234")),
+    ("server-refused", server_refused),
+    ("server-web", |rig| visit::form(rig, "https://rooms.example.org/whip/ann")),
+    ("server-connecting", |rig| visit::connecting(rig, PlaceKind::Room)),
+    ("server-alone", server_alone),
+    ("server-air", server_air),
+    ("group-server", group_server),
+    ("server-add", server_add),
+    ("server-lost", visit::lost),
     ("ended", ended),
     ("not-connected", not_connected),
     ("settings", settings),
@@ -534,6 +545,35 @@ fn reconnecting(rig: &mut Rig) {
     let rescue = Rescue::WaitingForReply;
     rig.enter(CallState::Reconnecting { since, started, rescue });
     rig.say(Event::Code(Box::new(super::rig::compact_code(Kind::Invite))));
+}
+
+fn server_refused(rig: &mut Rig) {
+    lobby(rig);
+    visit::form(rig, "janus:wss://rooms.example.org:8989/1234");
+    visit::connecting(rig, PlaceKind::Room);
+    rig.enter(CallState::Idle);
+    visit::refused(rig, "The room's PIN is missing or wrong.", Some(Remedy::Pin));
+}
+
+fn server_alone(rig: &mut Rig) {
+    lobby(rig);
+    visit::inside(rig, PlaceKind::Room);
+}
+
+fn server_air(rig: &mut Rig) {
+    lobby(rig);
+    visit::inside(rig, PlaceKind::Publish);
+}
+
+fn group_server(rig: &mut Rig) {
+    visit::inside(rig, PlaceKind::Room);
+    group(rig, 7);
+    rig.key(Key::L);
+}
+
+fn server_add(rig: &mut Rig) {
+    server_alone(rig);
+    rig.key(Key::A);
 }
 
 fn ended(rig: &mut Rig) {

@@ -14,7 +14,7 @@ mod toast;
 
 pub use avatar::avatar;
 pub use button::{Button, Look, RoundButton};
-pub use field::{labelled_field, text_field};
+pub use field::{labelled_field, secret_field, text_field};
 pub use level::{bars, level_meter, paint_bars};
 pub use picker::{Choice, picker};
 pub use qr::qr_code;

@@ -89,11 +89,15 @@ impl Member {
                 end.peer.accept_server(&answer).await.map_err(|error| error.to_string())?;
                 self.give(end);
             }
-            (Happening::Offer { id, sdp }, Wish::Receive(inlet)) if self.made.is_some() => {
-                let answered = Peer::answer_server(config, &sdp, told).await;
+            (Happening::Offer { sdp, sections, .. }, Wish::Receive(inlet)) if self.made.is_some() => {
+                let stands: Vec<_> =
+                    sections.iter().map(|(section, feed)| (section.clone(), feed.to_string())).collect();
+                let answered = Peer::answer_server(config, &sdp, &stands, told).await;
                 let (peer, answer) = answered.map_err(|error| error.to_string())?;
-                peer.connect(inlet.clone());
-                janus.answer(Instant::now(), &id, &answer);
+                for (_, feed) in &stands {
+                    peer.connect_forwarded(feed, Some(inlet.clone()));
+                }
+                janus.answer(Instant::now(), &answer);
                 self.give(End::new(peer, events));
             }
             (Happening::Ended(why), _) => return Err(why.to_string()),
