@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use twocan::device::{CameraChoice, MicrophoneChoice, PictureRequest, SpeakerChoice};
-use twocan::engine::{Command, Engine, EngineSetup, Event, Presence, RemotePeer, RoomState};
+use twocan::engine::{Command, Engine, EngineSetup, Event, Hub, Presence, RemotePeer, RoomState};
 use twocan::invite::{self, Kind};
 use twocan::net::{NetConfig, NetEvent, Peer};
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
 use twocan::room::call::{CallState, EndReason};
 use twocan::room::roster::MemberId;
-use twocan::room::topology::Choice;
+use twocan::room::topology::{Choice, GuestChoice};
 use twocan::settings::{Guests, Settings};
 use twocan::stats::PeerStats;
 use twocan::units::{Redacted, Resolution};
@@ -337,6 +337,39 @@ fn a_hub_makes_one_picture_of_everybody() {
         "Bo" => comes_directly(person, "Cy") && person.people[&person.id("Cy")].seen_in.is_none(),
         "Cy" => comes_directly(person, "Bo") && person.people[&person.id("Bo")].seen_in.is_none(),
         _ => true,
+    });
+}
+
+#[test]
+fn the_host_decides_for_one_guest_and_the_faces_say_so() {
+    let (mut ann, mut bo, mut cy, _) = three();
+    wait(&mut [&mut ann, &mut bo, &mut cy], "mesh", |person| person.watches(2));
+    assert!(bo.room.hub.is_none() && !bo.room.one_picture);
+    ann.engine.send(Command::GuestWay(ann.id("Bo"), GuestChoice::Mix));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "one picture for Bo", |person| {
+        let by_ann = |person: &Person| person.room.hub == Some(Hub::Person(person.id("Ann")));
+        let sees_bo = |person: &Person| person.people[&person.id("Bo")].one_picture;
+        match person.name {
+            "Bo" => {
+                by_ann(person) && person.room.one_picture && person.people[&person.id("Cy")].seen_in.is_some()
+            }
+            "Cy" => by_ann(person) && !person.room.one_picture && sees_bo(person),
+            _ => person.room.hub == Some(Hub::We) && sees_bo(person),
+        }
+    });
+    assert_eq!(ann.people[&ann.id("Bo")].way, GuestChoice::Mix);
+    ann.engine.send(Command::GuestWay(ann.id("Bo"), GuestChoice::Forward));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "all pictures for Bo", |person| {
+        person.name != "Bo" || !person.room.one_picture && person.people[&person.id("Cy")].seen_in.is_none()
+    });
+    // Only the host decides.
+    bo.engine.send(Command::GuestWay(bo.id("Cy"), GuestChoice::Mix));
+    bo.engine.send(Command::Topology(Choice::Mesh));
+    ann.engine.send(Command::Topology(Choice::Mix));
+    wait(&mut [&mut ann, &mut bo, &mut cy], "one picture for Cy", |person| match person.name {
+        "Cy" => person.room.one_picture,
+        "Bo" => !person.room.one_picture,
+        _ => person.room.topology == Choice::Mix,
     });
 }
 

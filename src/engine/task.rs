@@ -73,7 +73,9 @@ pub fn spawn(
     let preview = media.preview();
     let spawned = std::thread::Builder::new().name("engine".into()).spawn(move || {
         let face = Face { outbox, wake: setup.wake.map(Arc::from) };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        // One thread for all connections, besides this one: what they do takes microseconds, and a second thread costs more
+        // in waking each other than it gives (a tenth of what a hub needs).
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         match runtime {
             Ok(runtime) => {
                 let task = Task::new(setup.settings, setup.net, media, face);

@@ -16,6 +16,7 @@ mod compositor;
 mod layout;
 mod limiter;
 mod paint;
+mod scaling;
 mod sound;
 mod text;
 

@@ -3,11 +3,10 @@
 //! Places are even and inside (see `layout`), so that luma and colours cover the same pixels.
 
 use super::layout::Place;
+use super::scaling::{Canvas, Plane, Scaling};
 use super::text::Mask;
 use crate::frame::I420;
 use crate::units::Resolution;
-use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 /// A colour as Y, U, V (BT.601, limited range).
 pub(super) type Colour = (u8, u8, u8);
@@ -122,33 +121,25 @@ pub(super) fn disc(diameter: u32) -> Mask {
 /// Scales pictures straight into their places.
 #[derive(Default)]
 pub(super) struct Brush {
-    resizer: Resizer,
+    scaling: Scaling,
 }
 
 impl Brush {
     /// `source` all over `place`, whatever its shape.
     pub fn paint(&mut self, source: &I420, picture: &mut I420, place: &Place) {
         let (from, to) = (source.resolution(), picture.resolution());
-        let half = Place {
-            left: place.left / 2,
-            top: place.top / 2,
-            size: Resolution::new(place.size.width / 2, place.size.height / 2),
-        };
-        let (source, target) = (source.planes(), picture.planes_mut());
-        self.plane(source.0, from, target.0, to, place);
-        self.plane(source.1, from.chroma(), target.1, to.chroma(), &half);
-        self.plane(source.2, from.chroma(), target.2, to.chroma(), &half);
-    }
-
-    fn plane(&mut self, source: &[u8], from: Resolution, target: &mut [u8], to: Resolution, place: &Place) {
-        let source = ImageRef::new(from.width, from.height, source, PixelType::U8)
-            .expect("a plane has width times height bytes");
-        let mut target = Image::from_slice_u8(to.width, to.height, target, PixelType::U8)
-            .expect("a plane has width times height bytes");
-        let Resolution { width, height } = place.size;
-        let mut target = CroppedImageMut::new(&mut target, place.left, place.top, width, height)
-            .expect("a place is inside of the picture");
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options).expect("both planes hold bytes");
+        let (from, pixels, targets) =
+            ([from, from.chroma(), from.chroma()], source.planes(), picture.planes_mut());
+        let planes = [(pixels.0, targets.0, 1), (pixels.1, targets.1, 2), (pixels.2, targets.2, 2)];
+        for ((pixels, target, share), size) in planes.into_iter().zip(from) {
+            let mut canvas = Canvas {
+                pixels: target,
+                stride: to.width.div_ceil(share),
+                left: place.left / share,
+                top: place.top / share,
+                size: Resolution::new(place.size.width / share, place.size.height / share),
+            };
+            self.scaling.scale(Plane { pixels, size }, &mut canvas);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //!   Outlet > send (packetize, admit) > track > [ reports | nack | pacer | twcc | tap ] > SRTP > UDP
 //!   Inlet  < sink                            < [ nack < rtx  < reports        < tap ] < SRTP < UDP
-//!   Sfu    < sink (a copy: payloads are shared); Sfu > another Peer's tracks, of which each stands for a member
+//!   Sfu    < sink (a copy: payloads are shared); Sfu > another Peer's outbox > its streams, each standing for a member
 //!                                                    tap > Monitor > NetEvent, stats
 //! ```
 //!
@@ -30,6 +30,7 @@ mod media;
 mod monitor;
 pub mod nat;
 pub mod nearby;
+mod outbox;
 mod page;
 mod peer;
 mod pictures;
@@ -56,6 +57,7 @@ pub use http::ask;
 pub use keeper::Reach;
 pub use keys::Keys;
 pub use mapping::PortMapping;
+pub use outbox::Outbox;
 pub use page::{PageEvent, PageServer};
 pub use peer::{EarlyOffer, Peer, Rest, Trickle, Way};
 pub use server::{ServerUrl, Transport};

@@ -4,7 +4,7 @@
 mod browser;
 mod forward;
 mod pair;
-mod row;
+pub(super) mod row;
 mod server;
 
 pub use forward::Forwards;
@@ -69,8 +69,7 @@ pub struct Peer {
     tasks: Vec<JoinHandle<()>>,
     keyframe: Arc<Notify>,
     video_track: Arc<TrackLocalStaticRTP>,
-    added: Arc<forward::Added>,
-    forwards: mpsc::Sender<(u64, crate::relay::Forward)>,
+    added: forward::Added,
     runtime: Arc<DriverRuntime>,
     /// The router's port that leads here.
     lease: Option<Lease>,
@@ -340,12 +339,11 @@ impl Peer {
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
-        let (added, (forwards, forwarding)) = (Arc::<forward::Added>::default(), forward::queue());
+        monitor.streams.outbox.connect(runtime.nudger());
         let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
             tokio::spawn(ask_for_keyframes(keyframe.clone(), way_of_requests, monitor.clone())),
-            tokio::spawn(forward::run(forwarding, added.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(
                 config.clone(),
@@ -378,8 +376,7 @@ impl Peer {
             tasks,
             keyframe,
             video_track,
-            added,
-            forwards,
+            added: forward::Added::default(),
             runtime,
             lease,
             keys: keys.clone(),

@@ -89,6 +89,11 @@ impl DriverRuntime {
         self.nudge.notify_one();
     }
 
+    /// What [`Self::nudge`] does, for somebody who does not keep this.
+    pub fn nudger(&self) -> Arc<Notify> {
+        self.nudge.clone()
+    }
+
     /// The control channel is open: datagrams are read in bursts from now on.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The task of the host that forwards (SFU): owns the [`Relay`], between the connections.
 //!
 //! ```text
-//!  Peer (sender)  -- RelayInlet --> task: Relay -- Forward --> Peer::forwards (receivers)
+//!  Peer (sender)  -- RelayInlet --> task: Relay -- Forward --> Outbox of each receiver's Peer
 //!                                     |  Request                -> SfuEvent -> engine
 //! ```
 //!
@@ -159,6 +159,7 @@ async fn run(
             }
         }
         relay.handle_timeout(now, &mut emit);
+        links.values().for_each(Forwards::send);
         // What a sender was told of a layer counts as told: it must not be lost.
         while let Ok(room) = events.try_reserve() {
             let Some(request) = relay.poll_request() else { break };
@@ -170,7 +171,6 @@ async fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::peer::Forwards;
     use crate::units::Resolution;
     use std::collections::HashSet;
     use std::time::Duration;
@@ -182,7 +182,7 @@ mod tests {
         let (_packets, incoming) = mpsc::channel(1);
         let (told, mut events) = mpsc::channel(1);
         let task = tokio::spawn(run(to_do, incoming, told));
-        let (link, _nobody_reads) = Forwards::to_nobody();
+        let link = Forwards::to_nobody();
         let all = || (0..MEMBERS).map(PeerId);
         for id in all() {
             orders.send(Order::Join(id, link.clone())).await.unwrap();

@@ -6,11 +6,12 @@
 //! `a=twocan-stream:layer N`; whoever does not know it (a browser's engine) ignores it.
 
 use super::NetEvent;
+use super::outbox::Outbox;
 use crate::frame::RtpPacket;
 use crate::ports::{Inlet, PeerId};
 use crate::relay::{MAX_LAYERS, MAX_MEMBERS, Source};
 use crate::units::MediaKind;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 const MARK: &str = "a=twocan-stream:";
@@ -151,7 +152,11 @@ impl RelayInlet {
 }
 
 #[derive(Default)]
-pub(super) struct Streams(Mutex<Inner>);
+pub(super) struct Streams {
+    inner: Mutex<Inner>,
+    /// What the relay sends over this connection.
+    pub outbox: Arc<Outbox>,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -163,15 +168,20 @@ struct Inner {
     relay: Option<RelayInlet>,
 }
 
-struct Outgoing {
-    ssrc: u32,
-    kind: MediaKind,
-    of: PeerId,
+/// A stream of ours that stands for a member.
+pub(super) struct Outgoing {
+    pub ssrc: u32,
+    pub kind: MediaKind,
+    pub of: PeerId,
+    /// For which time it stands for them.
+    pub tenancy: u64,
+    /// The other side has agreed to it: packets may go out.
+    pub agreed: bool,
 }
 
 impl Streams {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the other side's description says. Gives what the one before said.
@@ -180,9 +190,20 @@ impl Streams {
     }
 
     /// What stands in for whom, of what we send.
-    pub fn set_outgoing(&self, streams: impl Iterator<Item = (u32, MediaKind, PeerId)>) {
-        let outgoing = streams.take(MAX_STREAMS).map(|(ssrc, kind, of)| Outgoing { ssrc, kind, of });
-        self.lock().outgoing = outgoing.collect();
+    pub fn set_outgoing(&self, streams: impl Iterator<Item = Outgoing>) {
+        self.lock().outgoing = streams.take(MAX_STREAMS).collect();
+    }
+
+    /// Whether others' streams go to the other side.
+    pub fn forwards(&self) -> bool {
+        !self.lock().outgoing.is_empty()
+    }
+
+    /// The SSRC of the stream that stands for a member, once it may be sent, and for which time it does.
+    pub fn outgoing(&self, of: PeerId, kind: MediaKind) -> Option<(u32, u64)> {
+        let inner = self.lock();
+        let stream = inner.outgoing.iter().find(|stream| stream.of == of && stream.kind == kind)?;
+        stream.agreed.then_some((stream.ssrc, stream.tenancy))
     }
 
     pub fn add_layer(&self, layer: u8, ssrc: u32) {

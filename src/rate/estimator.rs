@@ -116,6 +116,10 @@ impl Estimator {
         }
     }
 
+    pub fn max(&self) -> Bitrate {
+        Bitrate::from_bps(self.max as u64)
+    }
+
     /// No target outside of these.
     pub fn set_limits(&mut self, min: Bitrate, max: Bitrate) {
         (self.min, self.max) = (min.bps() as f64, max.max(min).bps() as f64);

@@ -66,6 +66,12 @@ impl<T> History<T> {
         Some((&kept.packet, again))
     }
 
+    /// The packet that is so many before the newest, and its number.
+    pub fn newest(&self, back: usize) -> Option<(u16, &T)> {
+        let place = self.kept.len().checked_sub(back + 1)?;
+        self.kept.get(place).map(|kept| (kept.sequence, &kept.packet))
+    }
+
     /// Packets and bytes of payload that are kept.
     pub fn size(&self) -> (usize, usize) {
         (self.kept.len(), self.bytes)

@@ -134,19 +134,19 @@ pub const TOPOLOGIES: [TopologyChoice; 4] =
 /// What a host can choose for a call, and what that means.
 pub fn topology(choice: TopologyChoice) -> (&'static str, &'static str) {
     match choice {
-        TopologyChoice::Automatic => ("Automatic", "What networks and computers allow"),
+        TopologyChoice::Automatic => ("Automatic", "Whatever suits this call"),
         TopologyChoice::Mesh => ("Direct", "Everybody sends to everybody"),
         TopologyChoice::Forward => ("Through one", "One passes everything on"),
-        TopologyChoice::Mix => ("One picture", "One makes a picture of everybody"),
+        TopologyChoice::Mix => ("One picture", "Of everybody, made by one"),
     }
 }
 
 /// The same for one person.
 pub fn guest_way(choice: GuestChoice) -> (&'static str, &'static str) {
     match choice {
-        GuestChoice::Automatic => ("Automatic", "What they ask for, and what suits the call"),
+        GuestChoice::Automatic => ("Automatic", "What suits them and the call"),
         GuestChoice::Forward => ("All pictures", "Everybody’s picture by itself"),
-        GuestChoice::Mix => ("One picture", "For a weak computer or a narrow link"),
+        GuestChoice::Mix => ("One picture", "Spares computer and network"),
     }
 }
 

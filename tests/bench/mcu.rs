@@ -24,6 +24,8 @@ use twocan::units::{Bitrate, Resolution};
 
 const GUESTS: u64 = 6;
 const SETTLE: Duration = Duration::from_secs(3);
+/// As quickly as a network would: no picture is made while the last one waits.
+const TAKEN_EVERY: Duration = Duration::from_millis(4);
 
 /// Four seconds of a moving pattern, and of a voice that speaks for half of them.
 fn recording(number: u64) -> Recording {
@@ -52,7 +54,7 @@ fn run(guests: &mut [Guest], length: Duration) -> (f64, PeerStats, PeerStats) {
                 while guest.frames.try_recv().is_ok() {}
                 while guest.packets.try_recv().is_ok() {}
             }
-            std::thread::sleep(Duration::from_millis(40));
+            std::thread::sleep(TAKEN_EVERY);
         }
     };
     drain(guests, Instant::now() + SETTLE);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""RESULTS.md from what was measured: results.json, reasons.json, and voice.jsonl and nat.json if they are there. No figure is typed by hand.
+"""RESULTS.md from what was measured: results.json, reasons.json, and voice.jsonl, nat.json and groups.json if they are there. No figure is typed by hand.
 
     tests/bench/results.py            writes RESULTS.md again, after a change of reasons.json
 
@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import platform
+
+import groups
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS, LINES, REASONS, VOICE, NAT = (HERE / name for name in ("RESULTS.md", "results.json", "reasons.json", "voice.jsonl", "nat.json"))
@@ -279,6 +281,7 @@ def write(cases):
         *detail_table(cases, lines),
         *voice_table(),
         *nat_table(),
+        *groups.tables(),
     ]
     RESULTS.write_text("\n".join(text) + "\n")
 

@@ -84,7 +84,7 @@ fn a_browser_waits_until_it_is_let_in() {
         let lines = twocan.lines();
         let invite = lines.next(PATIENCE);
         let browser = Browser::start(&program, &scratch, "profile", &[]);
-        let waits = "document.querySelector('.tile .nobody p').textContent.startsWith('Waiting for Host to let you in')";
+        let waits = "document.querySelector('.tile .nobody p')?.textContent.startsWith('Waiting for Host to let you in')";
 
         let mut first = join(&browser, &invite, "First", DESKTOP);
         first.wait(waits);

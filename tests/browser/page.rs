@@ -74,7 +74,7 @@ pub fn sees_and_hears_in(page: &mut Page, codec: &str) {
         }
         is_good.then(|| assert_eq!(now["codec"], codec))
     });
-    page.wait("getComputedStyle(document.querySelector('.tile video')).visibility === 'visible'");
+    page.wait("getComputedStyle(document.querySelector('#stage video')).visibility === 'visible'");
 }
 
 /// Waits until the program decodes pictures from somebody of this name; what it says of them.

@@ -26,6 +26,20 @@ const PEOPLE: &str = "Promise.all(app.room.present.map(async (person) => {
     way: owner === person ? 'direct' : 'hub' };
 }))";
 
+/// Every message of the room with every kind of wrong content, and more of it than anybody needs.
+const NONSENSE: &str = "(() => {
+  const junk = [null, 7, -1, 1e300, 'x', '', [], {}, [[]], [{ id: 'x' }], true, 'x'.repeat(60000)];
+  const fields = ['sdp', 'members', 'number', 'order', 'host', 'removed', 'ruling', 'means', 'to', 'from', 'payload', 'attempt', 'kind',
+    'member', 'width', 'height', 'candidate', 'layer'];
+  for (const type of ['offer', 'answer', 'members', 'pass', 'mix', 'view', 'layer', 'reaction', 'candidate', 'dance']) {
+    for (const value of junk) {
+      app.room.say(typeof value === 'string' && value.length > 100 ? { type, [fields[0]]: value } : { type, ...Object.fromEntries(fields.map((field) => [field, value])) });
+    }
+  }
+  for (let count = 0; count < 2000; count++) app.room.say({ type: 'reaction', kind: 'heart' });
+  app.room.say({ type: 'view', width: 640, height: 360, shown: true });
+})()";
+
 /// A program in the room, of a name, with small pictures.
 struct Member {
     running: Running,
@@ -206,6 +220,10 @@ fn browsers_have_a_room_of_their_own() {
         };
         assert_eq!(with(&mut bob, "Bob (2)"), with(&mut cy, "Bob"));
         bob.look("page-room-words-phone");
+        // Nonsense and floods of one of them do the others no harm.
+        bob.ask(NONSENSE);
+        sees(&mut ann, &[("Bob", Way::Direct), ("Bob (2)", Way::Direct)]);
+        sees(&mut cy, &[("Ann", Way::Direct), ("Bob", Way::Direct)]);
         // Whoever founded the room leaves: the others stay.
         ann.press("hang-up");
         for page in [&mut bob, &mut cy] {
@@ -213,5 +231,59 @@ fn browsers_have_a_room_of_their_own() {
         }
         sees(&mut bob, &[("Bob (2)", Way::Direct)]);
         no_errors([ann, bob, cy]);
+    });
+}
+
+#[test]
+fn a_program_forwards_between_browsers_and_is_lost() {
+    let _alone = alone();
+    let Some(program) = find_browser() else { return };
+    let scratch = Scratch::new("page-hub");
+    with_logs(&scratch, || {
+        let ann = Member::start("Ann", "call", &["--guests", "many", "--topology", "forward"], &scratch);
+        let invite = ann.lines.next(PATIENCE);
+        let browser = Browser::start(&program, &scratch, "profile", &[]);
+        let mut cy = join(&browser, &invite, "Cy", PHONE);
+        let mut di = join(&browser, &invite, "Di", DESKTOP);
+        sees(&mut cy, &[("Ann", Way::Direct), ("Di", Way::Hub)]);
+        sees(&mut di, &[("Ann", Way::Direct), ("Cy", Way::Hub)]);
+        // What comes by the hub is not sent directly as well.
+        for page in [&mut cy, &mut di] {
+            page.wait("app.room.present.filter(({ peer }) => !peer.isWanted).length === 1");
+        }
+        cy.look("page-hub-phone");
+        // Killed: the two see each other without it.
+        drop(ann);
+        sees(&mut cy, &[("Di", Way::Direct)]);
+        sees(&mut di, &[("Cy", Way::Direct)]);
+        no_errors([cy, di]);
+    });
+}
+
+#[test]
+fn a_program_makes_one_picture_for_a_browser_that_wants_it() {
+    let _alone = alone();
+    let Some(program) = find_browser() else { return };
+    let scratch = Scratch::new("page-mix");
+    with_logs(&scratch, || {
+        let ann = Member::start("Ann", "call", &["--guests", "many", "--topology", "mix"], &scratch);
+        let invite = ann.lines.next(PATIENCE);
+        let browser = Browser::start(&program, &scratch, "profile", &[]);
+        let mut cy = join(&browser, &invite, "Cy", PHONE);
+        let mut di = join(&browser, &invite, "Di", DESKTOP);
+        for (page, other) in [(&mut cy, "Di"), (&mut di, "Cy")] {
+            page.wait("app.room.isMixed && document.querySelectorAll('.tile.whole').length === 1");
+            page.wait(&format!(
+                "[...document.querySelectorAll('#inside span')].map((name) => name.textContent).join() === 'Ann,{other}'"
+            ));
+            page.wait("app.room.present.filter(({ peer }) => !peer.isWanted).length === 1");
+            // It moves.
+            let frames = "app.room.hub.peer.pc.getStats(app.room.hub.stream.getVideoTracks()[0]).then((stats) => \
+                [...stats.values()].find(({ type }) => type === 'inbound-rtp').framesDecoded)";
+            let before = page.ask(frames).as_f64().unwrap_or(0.0);
+            page.wait(&format!("{frames}.then((frames) => frames > {before} + 5)"));
+        }
+        cy.look("page-mix-phone");
+        no_errors([cy, di]);
     });
 }

@@ -146,5 +146,28 @@
   for (const n of [2, 3]) roster.handleReport(20, id(n), report(2, 1, [0, 1, 2, 3]));
   roster.handleReport(30, id(1), { ...coup, number: 3, removed: [] });
   expect(roster.host === id(1) && roster.locked && roster.ruling.hub === id(1) && roster.ruling.mixed.join() === id(0), 'the host is not heard');
+
+  // What a browser rules where it is the host: a hub where a mesh is too much for most, or somebody wants one picture.
+  roster = new Roster(id(0), 'Me', true);
+  const means = (uplink, more) => ({ uplink, load: 10, wantsMix: false, forwards: true, ...more });
+  const join = (n, more) => {
+    roster.handleLink(0, id(n), `N${n}`);
+    roster.handleReport(0, id(n), { ...report(1, 0, [0]), means: means(1000 * n, more) });
+    roster.rule(0, false);
+  };
+  for (const n of [1, 2, 3]) join(n);
+  expect(roster.ruling.hub === null, 'four people need no hub');
+  join(4, { forwards: false });
+  expect(roster.ruling.hub === id(3), 'the best uplink of those who can');
+  join(5, { wantsMix: true });
+  expect(roster.ruling.hub === id(3) && roster.ruling.mixed.join() === id(5), 'a hub stays, and mixes for whoever wants it');
+  roster.handleUnlink(0, id(3));
+  roster.rule(0, false);
+  expect(roster.ruling.hub === id(5) && !roster.ruling.mixed.length, 'another takes its place');
+  for (const n of [4, 5]) roster.handleUnlink(0, id(n));
+  roster.rule(0, false);
+  expect(roster.ruling.hub === null, 'a mesh again');
+  roster.rule(0, true);
+  expect(roster.ruling.hub === id(2) && roster.ruling.mixed.join() === id(0), 'the host wants one picture');
   return wrong;
 })()

@@ -34,6 +34,11 @@ impl Choosing {
         }
     }
 
+    /// Ours, as far as they are measured.
+    pub fn means(&self, wants_mix: bool) -> Means {
+        Means { uplink: self.gauge.uplink(), load: self.gauge.load(), wants_mix, forwards: true }
+    }
+
     /// What the host wishes, if that is us.
     pub fn room(&self) -> TopologyChoice {
         self.wishes.room
@@ -58,12 +63,7 @@ impl Task {
         gauge.update(now, &rates, Processor { seconds, cores: *cores, is_too_slow });
         let measured = |rate: &LinkRate| (rate.id, gauge.is_measured(rate.id).then_some(rate.kbps));
         narrow.update(now, &rates.iter().map(measured).collect::<Vec<_>>());
-        self.room.roster.set_means(Means {
-            uplink: gauge.uplink(),
-            load: gauge.load(),
-            wants_mix: self.settings.one_picture,
-            forwards: true,
-        });
+        self.room.roster.set_means(self.choosing.means(self.settings.one_picture));
         self.rule();
         self.settle_room();
     }

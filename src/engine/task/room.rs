@@ -55,6 +55,7 @@ impl Task {
         self.room.roster = Roster::new(self.room.me, &clean_name(&self.settings.name), founder);
         self.room.door = Door::Shut;
         self.choosing = Choosing::new(self.settings.topology);
+        self.room.roster.set_means(self.choosing.means(self.settings.one_picture));
     }
 
     /// What the faces are told: the state of the link that counts most.

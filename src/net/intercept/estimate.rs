@@ -53,19 +53,32 @@ pub(in crate::net) fn estimator(max_video: Option<Bitrate>) -> Estimator {
 pub(super) struct Estimate {
     monitor: Arc<Monitor>,
     history: History,
-    /// SSRC of each stream of ours that is numbered, and the extension's id in it.
-    streams: Vec<(u32, u8)>,
+    streams: Vec<Numbered>,
     told: Bitrate,
+    /// What the user allows for our own picture. What is forwarded comes on top of it.
+    max: Bitrate,
+    forwards: bool,
     first_sent: Option<Instant>,
     next: Option<Instant>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
+/// A stream of ours that is numbered.
+struct Numbered {
+    ssrc: u32,
+    /// The extension's id in it.
+    extension: u8,
+    is_video: bool,
+}
+
 impl Estimate {
     pub fn new(monitor: Arc<Monitor>) -> Self {
+        let max = monitor.estimator().max();
         Self {
             monitor,
+            max,
+            forwards: false,
             history: History::default(),
             streams: Vec::new(),
             told: Bitrate::default(),
@@ -77,20 +90,29 @@ impl Estimate {
     }
 
     fn number(&mut self, now: Instant, rtp: &mut rtc::rtp::Packet) {
-        let Some(&(_, id)) = self.streams.iter().find(|(ssrc, _)| *ssrc == rtp.header.ssrc) else { return };
+        let of_packet = |stream: &&Numbered| stream.ssrc == rtp.header.ssrc;
+        let Some(&Numbered { extension: id, is_video, .. }) = self.streams.iter().find(of_packet) else {
+            return;
+        };
         let size = rtp.marshal_size() + OVERHEAD;
         let extension = TransportCcExtension { transport_sequence: self.history.depart(now, size) };
         let set = extension.marshal().and_then(|data| rtp.header.set_extension(id, data.freeze()));
         if let Err(error) = set {
             tracing::debug!(%error, "a packet has no transport-wide number");
         }
-        if self.first_sent.is_none() && rtp.header.ssrc == self.monitor.ssrcs.video {
+        // Our own picture, or one that is forwarded: a host without a camera needs to know the path as well.
+        if self.first_sent.is_none() && is_video {
             self.first_sent = Some(now);
             self.next.get_or_insert(now);
         }
     }
 
     fn update(&mut self, now: Instant) {
+        let forwards = self.monitor.streams.forwards();
+        if std::mem::replace(&mut self.forwards, forwards) != forwards {
+            let max = if forwards { self.max.max(MAX) } else { self.max };
+            self.monitor.estimator().set_limits(MIN, max);
+        }
         let (target, window, silence) = {
             let estimator = self.monitor.estimator();
             (estimator.target(now), estimator.window(now), estimator.silence(now))
@@ -169,13 +191,14 @@ impl Interceptor for Estimate {
         else {
             return;
         };
+        let is_video = info.mime_type.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("video/"));
         for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
-            self.streams.retain(|(known, _)| *known != ssrc);
-            self.streams.push((ssrc, id));
+            self.streams.retain(|known| known.ssrc != ssrc);
+            self.streams.push(Numbered { ssrc, extension: id, is_video });
         }
     }
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.streams.retain(|(ssrc, _)| *ssrc != info.ssrc && Some(*ssrc) != info.ssrc_rtx);
+        self.streams.retain(|known| known.ssrc != info.ssrc && Some(known.ssrc) != info.ssrc_rtx);
     }
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}

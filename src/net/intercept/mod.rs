@@ -6,7 +6,8 @@
 //!   3000 pacer     spreads video, lets sound pass, sends again what is asked for, fills probes
 //!   6300 twcc      tells when packets arrived              6400 reports   what the path lost, without repairs
 //!   6500 rtx       repairs back into the original          7000 nack      asks for what is missing, drops what came twice
-//!  11000 reports   sender reports from capture time       60000 sink      to the media threads
+//!  11000 reports   sender reports from capture time      20000 forwarding  what the relay sends comes in here
+//!  60000 sink      to the media threads
 //! ```
 //!
 //! The default registry is never used: with retransmission negotiated its NACK generator does not see what was
@@ -14,6 +15,7 @@
 //! TWCC sender numbers no retransmissions, and its receiver, behind the RTX unwrapping, sees no padding.
 
 mod estimate;
+mod forwarding;
 mod nack;
 mod pacer;
 mod reports;
@@ -46,6 +48,7 @@ pub(super) fn registry(monitor: &Arc<Monitor>) -> Registry {
         .with(Slot::from(6_500), rtx::RtxUnwrap::default())
         .with(Slot::NackGenerator, nack::Nack::new(monitor.clone()))
         .with(Slot::SenderReport, reports::SenderReports::new(monitor.clone()))
+        .with(Slot::from(20_000), forwarding::Forwarding::new(monitor.clone()))
         .with(Slot::from(60_000), sink::Sink::new(monitor.clone()))
 }
 

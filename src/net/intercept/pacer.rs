@@ -47,13 +47,15 @@ impl Pacing {
         while let Some(departure) = pacer.poll(now) {
             let mut packet = match departure {
                 Departure::Packet(packet) => packet,
-                Departure::Padding(size) => match self.resender.padding(size) {
-                    Some(packet) => {
-                        padding += 1;
-                        tagged(packet, now)
+                Departure::Padding(size) => {
+                    match self.resender.padding(size).or_else(|| self.forwarded.padding(size)) {
+                        Some(packet) => {
+                            padding += 1;
+                            tagged(packet, now)
+                        }
+                        None => continue,
                     }
-                    None => continue,
-                },
+                }
             };
             if let Packet::Rtp(rtp) = &mut packet.message.packet {
                 self.resender.handle_departure(rtp);
@@ -74,12 +76,17 @@ impl Pacing {
         }
     }
 
+    fn can_pad(&self) -> bool {
+        self.resender.can_pad() || self.forwarded.can_pad()
+    }
+
     fn probe(&mut self, now: Instant) {
         if self.next_probe.is_none_or(|next| now < next) {
             return;
         }
-        self.next_probe = Some(now + PROBE_INTERVAL);
-        if !self.resender.can_pad() {
+        // Without anything to fill a probe with there is none, and nothing to wake up for.
+        self.next_probe = self.can_pad().then_some(now + PROBE_INTERVAL);
+        if self.next_probe.is_none() {
             return;
         }
         let probe = self.monitor.estimator().poll_probe(now);
@@ -126,7 +133,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacing {
         let priority = if video { Priority::Video } else { Priority::Audio };
         let (now, size) = (packet.now, rtp.marshal_size() + OVERHEAD);
         self.monitor.pacer().push(now, priority, size, packet);
-        self.next_probe.get_or_insert(now);
+        if self.can_pad() {
+            self.next_probe.get_or_insert(now);
+        }
         self.release(now);
         Ok(())
     }

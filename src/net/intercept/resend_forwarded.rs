@@ -1,5 +1,6 @@
 //! Repairs forwarded pictures from what this connection sent of them lately ([`History`]): the sender is not asked.
-//! The same rules as for our own picture (`resend`), for as many streams as there are; nothing is repeated as padding.
+//! The same rules as for our own picture (`resend`), for as many streams as there are. Probes are filled from them where
+//! there is no picture of our own.
 
 use super::resend::repeat;
 use crate::relay::{History, MAX_MEMBERS};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Packets asked for in one message that are looked at.
 const MAX_ASKED: usize = 512;
+/// Padding repeats one of so many newest packets of a stream, in turn.
+const PADDING_FROM: usize = 32;
 
 /// What of a packet is kept: its payload is shared with the other receivers.
 #[derive(Clone)]
@@ -19,6 +22,22 @@ struct Sent {
     timestamp: u32,
     payload_type: u8,
     marker: bool,
+}
+
+impl Sent {
+    /// As it was sent.
+    fn packet(&self, ssrc: u32, sequence_number: u16) -> Packet {
+        let header = Header {
+            version: 2,
+            marker: self.marker,
+            payload_type: self.payload_type,
+            sequence_number,
+            timestamp: self.timestamp,
+            ssrc,
+            ..Header::default()
+        };
+        Packet { header, payload: self.payload.clone() }
+    }
 }
 
 struct Stream {
@@ -31,6 +50,10 @@ struct Stream {
 #[derive(Default)]
 pub(super) struct ForwardedResender {
     streams: Vec<Stream>,
+    /// The stream that has sent last and can be repeated.
+    newest: Option<u32>,
+    /// The packet after the one that was repeated last as padding, counted back from the newest.
+    padded: usize,
 }
 
 impl ForwardedResender {
@@ -50,6 +73,7 @@ impl ForwardedResender {
 
     pub fn unbind(&mut self, info: &StreamInfo) {
         self.streams.retain(|stream| stream.ssrc != info.ssrc);
+        self.newest.take_if(|newest| *newest == info.ssrc);
     }
 
     /// Whether it is a stream of pictures, not of retransmissions.
@@ -66,6 +90,9 @@ impl ForwardedResender {
                     (header.timestamp, header.payload_type, header.marker);
                 let sent = Sent { payload: packet.payload.clone(), timestamp, payload_type, marker };
                 stream.history.record(now, header.sequence_number, packet.payload.len(), sent);
+                if stream.rtx.is_some() {
+                    self.newest = Some(stream.ssrc);
+                }
                 return;
             }
             if let Some((ssrc, _, next)) = &mut stream.rtx
@@ -87,16 +114,7 @@ impl ForwardedResender {
         let mut repeats = Vec::new();
         for sequence_number in asked {
             let Some((sent, again)) = stream.history.answer(now, sequence_number, spacing) else { continue };
-            let header = Header {
-                version: 2,
-                marker: sent.marker,
-                payload_type: sent.payload_type,
-                sequence_number,
-                timestamp: sent.timestamp,
-                ssrc: stream.ssrc,
-                ..Header::default()
-            };
-            let original = Packet { header, payload: sent.payload.clone() };
+            let original = sent.packet(stream.ssrc, sequence_number);
             match stream.rtx {
                 Some((ssrc, payload_type, _)) => {
                     let copy = repeat(&original, (ssrc, payload_type));
@@ -108,6 +126,29 @@ impl ForwardedResender {
             }
         }
         repeats
+    }
+
+    pub fn can_pad(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// A packet of about this size that the receiver does not need, but one it may have missed.
+    pub fn padding(&mut self, size: usize) -> Option<Packet> {
+        let stream = self.streams.iter().find(|stream| Some(stream.ssrc) == self.newest)?;
+        let (ssrc, payload_type, _) = stream.rtx?;
+        let (start, mut largest) = (self.padded, None);
+        for step in 0..PADDING_FROM {
+            let back = (start + step) % PADDING_FROM;
+            let Some((sequence, sent)) = stream.history.newest(back) else { continue };
+            if largest.is_none_or(|(_, largest): (u16, &Sent)| largest.payload.len() < sent.payload.len()) {
+                largest = Some((sequence, sent));
+                self.padded = back + 1;
+            }
+            if sent.payload.len() * 2 >= size {
+                break;
+            }
+        }
+        largest.map(|(sequence, sent)| repeat(&sent.packet(stream.ssrc, sequence), (ssrc, payload_type)))
     }
 }
 
@@ -157,5 +198,38 @@ mod tests {
         assert_eq!(ask(&mut resender, 20, 60).len(), 2);
         resender.unbind(&StreamInfo { ssrc: 10, ..StreamInfo::default() });
         assert!(ask(&mut resender, 10, 100).is_empty());
+    }
+
+    #[test]
+    fn probes_are_filled_from_the_stream_that_is_alive() {
+        let mut resender = ForwardedResender::default();
+        let info = |ssrc, ssrc_rtx: Option<u32>| StreamInfo {
+            ssrc,
+            ssrc_rtx,
+            payload_type_rtx: ssrc_rtx.map(|_| 107),
+            mime_type: "video/H264".into(),
+            ..StreamInfo::default()
+        };
+        resender.bind(&info(10, Some(11)));
+        resender.bind(&info(20, None));
+        let send = |resender: &mut ForwardedResender, ssrc, sequence_number, size| {
+            let header = Header { version: 2, ssrc, sequence_number, ..Header::default() };
+            resender.handle_departure(Instant::now(), &mut Packet { header, payload: vec![7; size].into() });
+        };
+        send(&mut resender, 20, 1, 900);
+        assert!(
+            !resender.can_pad() && resender.padding(1000).is_none(),
+            "without RTX it would look like a fault"
+        );
+        for sequence in 65_530..=65_535 {
+            send(&mut resender, 10, sequence, 900);
+        }
+        send(&mut resender, 10, 0, 10);
+        let sizes: Vec<usize> = (0..8).map(|_| resender.padding(1000).unwrap().payload.len()).collect();
+        assert_eq!(sizes, [902; 8], "the small one says little");
+        let numbers: Vec<u8> = (0..3).map(|_| resender.padding(1000).unwrap().payload[1]).collect();
+        assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2], "in turn: {numbers:?}");
+        resender.unbind(&info(10, Some(11)));
+        assert!(!resender.can_pad());
     }
 }

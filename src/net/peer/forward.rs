@@ -11,53 +11,44 @@
 //! descriptions never shrink (RFC 9429, 5.2.2), so this bounds them. Should both sides describe at the same time, the
 //! side that made the invite wins, and the other one says its own again afterwards.
 
-use super::row::Row;
 use super::{Peer, internal, unusable};
 use crate::frame::EncodedFrame;
 use crate::invite::Kind;
 use crate::net::monitor::Monitor;
-use crate::net::streams::{Mark, RelayInlet, Section, mark, marked};
-use crate::net::{NetError, media, pictures, sdp, send};
+use crate::net::streams::{Mark, Outgoing, RelayInlet, Section, mark, marked};
+use crate::net::{NetError, Outbox, media, pictures, sdp, send};
 use crate::ports::{Inlet, PeerId};
-use crate::relay::{Forward, Item, MAX_LAYERS, MAX_MEMBERS};
-use crate::rtp::red;
+use crate::relay::{Forward, MAX_LAYERS, MAX_MEMBERS};
 use crate::units::{MediaKind, VideoCodec};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::RTCSessionDescription;
 
-/// Packets between the relay and the connection: half a second at 10 Mbit/s. One that finds no room is lost, and
-/// cannot be repaired.
-const QUEUE: usize = 512;
-
 /// One relay's way into a connection.
 #[derive(Clone)]
 pub struct Forwards {
-    queue: Queue,
+    outbox: Arc<Outbox>,
     relay: u64,
 }
 
-type Queue = mpsc::Sender<(u64, Forward)>;
-
 impl Forwards {
-    /// `false`: there is no room, and it is lost.
+    /// `false`: there is no room, and it is lost. It leaves with the next [`Self::send`].
     pub fn put(&self, forward: Forward) -> bool {
-        self.queue.try_send((self.relay, forward)).is_ok()
+        self.outbox.put(self.relay, forward)
+    }
+
+    pub fn send(&self) {
+        self.outbox.send();
     }
 
     #[cfg(test)]
-    pub fn to_nobody() -> (Self, impl Sized) {
-        let (queue, never_read) = queue();
-        (Self { queue, relay: 0 }, never_read)
+    pub fn to_nobody() -> Self {
+        Self { outbox: Arc::default(), relay: 0 }
     }
 }
 
@@ -72,14 +63,14 @@ pub(in crate::net) struct Added {
 }
 
 /// Stands for one member, or waits for the next one.
-#[derive(Clone)]
 struct Slot {
     member: Option<(PeerId, String)>,
     /// Which one has it; whoever comes back is another.
     tenancy: u64,
     known: Known,
-    audio: Track,
-    video: Track,
+    /// SSRCs.
+    audio: u32,
+    video: u32,
 }
 
 /// Whether the other side knows whose sections they are; before, it would take their packets for somebody else's.
@@ -89,12 +80,6 @@ enum Known {
     /// It is in the description that is under way.
     Said,
     Agreed,
-}
-
-#[derive(Clone)]
-struct Track {
-    ssrc: u32,
-    track: Arc<TrackLocalStaticRTP>,
 }
 
 impl Added {
@@ -107,8 +92,7 @@ impl Added {
         let mut marks: Vec<_> = layers.iter().map(|(layer, ssrc)| (*ssrc, Mark::Layer(*layer))).collect();
         for slot in self.slots().iter() {
             if let Some((_, name)) = &slot.member {
-                marks
-                    .extend([&slot.audio, &slot.video].map(|track| (track.ssrc, Mark::Member(name.clone()))));
+                marks.extend([slot.audio, slot.video].map(|ssrc| (ssrc, Mark::Member(name.clone()))));
             }
         }
         marks
@@ -118,20 +102,17 @@ impl Added {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The track that stands for a member, and for which time.
-    fn track(&self, of: PeerId, kind: MediaKind) -> Option<(Track, u64)> {
-        let slots = self.slots();
-        let is = |slot: &&Slot| slot.member.as_ref().is_some_and(|(member, _)| *member == of);
-        let slot = slots.iter().find(is).filter(|slot| slot.known == Known::Agreed)?;
-        let track = if kind == MediaKind::Audio { &slot.audio } else { &slot.video };
-        Some((track.clone(), slot.tenancy))
-    }
-
     fn tell(&self, monitor: &Monitor) {
         let slots = self.slots();
         let streams = slots.iter().filter_map(|slot| Some((slot, slot.member.as_ref()?.0)));
         monitor.streams.set_outgoing(streams.flat_map(|(slot, of)| {
-            [(slot.audio.ssrc, MediaKind::Audio, of), (slot.video.ssrc, MediaKind::Video, of)]
+            [(slot.audio, MediaKind::Audio), (slot.video, MediaKind::Video)].map(|(ssrc, kind)| Outgoing {
+                ssrc,
+                kind,
+                of,
+                tenancy: slot.tenancy,
+                agreed: slot.known == Known::Agreed,
+            })
         }));
     }
 }
@@ -150,7 +131,7 @@ impl Peer {
     /// Where a relay puts what is forwarded to the other end. Bounded: what finds no room is lost. What an earlier relay
     /// still has is of no use from the first packet of this one on.
     pub fn forwards(&self) -> Forwards {
-        Forwards { queue: self.forwards.clone(), relay: self.added.next() }
+        Forwards { outbox: self.monitor.streams.outbox.clone(), relay: self.added.next() }
     }
 
     /// Whether the other side takes H.264: what is forwarded is not encoded anew, and a mix is made as that.
@@ -188,10 +169,8 @@ impl Peer {
         let random = super::Random::new();
         let (audio, video, rtx) = (random.number(), random.number(), random.number());
         let id = format!("forwarded-{audio}");
-        let audio = Track { ssrc: audio, track: media::forwarded_audio(&id, audio) };
-        let video = Track { ssrc: video, track: media::forwarded_video(&id, video, rtx) };
-        for Track { track, .. } in [&audio, &video] {
-            self.add_sendonly(track.clone()).await?;
+        for track in [media::forwarded_audio(&id, audio), media::forwarded_video(&id, video, rtx)] {
+            self.add_sendonly(track).await?;
         }
         let (member, tenancy) = (Some((member, name.into())), self.added.next());
         self.added.slots().push(Slot { member, tenancy, known: Known::No, audio, video });
@@ -252,7 +231,7 @@ impl Peer {
         for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::No) {
             let name = slot.member.as_ref().map(|(_, name)| name);
             let is_in = |section: &Section| {
-                section.ssrc == slot.video.ssrc
+                section.ssrc == slot.video
                     && matches!(&section.mark, Mark::Member(said) if Some(said) == name)
             };
             if said.iter().any(is_in) {
@@ -292,6 +271,7 @@ impl Peer {
         for slot in self.added.slots().iter_mut().filter(|slot| slot.known == Known::Said) {
             slot.known = Known::Agreed;
         }
+        self.added.tell(&self.monitor);
         Ok(())
     }
 
@@ -324,63 +304,6 @@ impl Peer {
         let own = &self.video_track;
         if let Err(error) = own.write_rtcp(vec![Box::new(request)]).await {
             tracing::debug!(%error, "a keyframe could not be asked for");
-        }
-    }
-}
-
-pub(super) fn queue() -> (Queue, mpsc::Receiver<(u64, Forward)>) {
-    mpsc::channel(QUEUE)
-}
-
-/// From the relay to webrtc's tracks.
-pub(super) async fn run(
-    mut forwards: mpsc::Receiver<(u64, Forward)>,
-    added: Arc<Added>,
-    monitor: Arc<Monitor>,
-) {
-    // By SSRC: as many as there are tracks.
-    let mut rows = HashMap::<u32, Row>::new();
-    while let Some((relay, Forward { sender, kind, item, .. })) = forwards.recv().await {
-        if !monitor.may_forward() {
-            continue;
-        }
-        let Some((Track { ssrc, track }, tenancy)) = added.track(sender, kind) else { continue };
-        let clock_rate = if kind == MediaKind::Audio { media::AUDIO_CLOCK } else { media::VIDEO_CLOCK };
-        let (row, source) = (rows.entry(ssrc).or_insert_with(|| Row::new(clock_rate)), (relay, tenancy));
-        let result = match item {
-            Item::Packet(packet) => {
-                let (payload_type, payload) = match packet.payload_type {
-                    red::RED if monitor.red().is_none() => {
-                        // Without its copies: the other side does not take them.
-                        let newest = red::split(&packet).ok().and_then(|split| split.into_iter().next());
-                        let Some(newest) = newest else { continue };
-                        (monitor.payload_type(kind), newest.payload)
-                    }
-                    red::RED => (monitor.red(), packet.payload),
-                    _ => (monitor.payload_type(kind), packet.payload),
-                };
-                let Some(payload_type) = payload_type else { continue };
-                let placed = row.place(Instant::now(), source, packet.sequence, packet.timestamp);
-                let Some((sequence_number, timestamp)) = placed else { continue };
-                let header = Header {
-                    version: 2,
-                    marker: packet.marker,
-                    payload_type,
-                    sequence_number,
-                    timestamp,
-                    ssrc,
-                    ..Header::default()
-                };
-                track.write_rtp(Packet { header, payload }).await
-            }
-            Item::Report { ntp, rtp } => {
-                let Some(rtp) = row.time(source, rtp) else { continue };
-                let report = SenderReport { ssrc, ntp_time: ntp, rtp_time: rtp, ..Default::default() };
-                track.write_rtcp(vec![Box::new(report)]).await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, "a forwarded packet was not sent");
         }
     }
 }

@@ -6,9 +6,9 @@
 use std::time::Instant;
 
 /// Where the packets come from: which relay, and which tenancy of the stream; later ones have higher numbers.
-pub(super) type Source = (u64, u64);
+pub(in crate::net) type Source = (u64, u64);
 
-pub(super) struct Row {
+pub(in crate::net) struct Row {
     clock_rate: u32,
     current: Option<Current>,
 }

@@ -343,7 +343,16 @@ impl Room<'_> {
             suits.or_else(|| self.best(|id| self.forwards(id) && is_free(id)))
         };
         let any = || self.best(|id| self.suits(id)).or_else(|| self.best(|id| self.forwards(id)));
-        free().or_else(|| if self.wishes.room == Choice::Automatic { None } else { any() })
+        free().or_else(|| if self.is_asked_for() { any() } else { None })
+    }
+
+    /// The host asks for a hub, or for something that takes one.
+    fn is_asked_for(&self) -> bool {
+        match self.wishes.room {
+            Choice::Forward | Choice::Mix => true,
+            Choice::Automatic => self.members.keys().any(|id| self.guest(*id) == GuestChoice::Mix),
+            Choice::Mesh => false,
+        }
     }
 
     /// The hub is still one, and nobody wants it to be something else that could be.

@@ -176,7 +176,12 @@ fn tile(ui: &mut Ui, scene: &mut Scene<'_>, who: Who, place: Rect, large: bool) 
     let about = about(scene, who, left.map_or(1.0, |left| opacity(ui, left)));
     let view = picture(scene, who);
     let resolution = view.and_then(video::View::resolution);
-    let best = resolution.map_or(Fill::Cover, |resolution| Fill::best(resolution, place.size()));
+    let best = match resolution {
+        // Nothing is cut off a picture of everybody: somebody would be missing.
+        Some(_) if is_mix(&scene.model.people, who) => Fill::Fit,
+        Some(resolution) => Fill::best(resolution, place.size()),
+        None => Fill::Cover,
+    };
     let fill = if large { scene.view.fill.unwrap_or(best) } else { best };
     let (painter, mirrored) = (scene.painter, who == Who::Me && scene.settings.mirror_self);
     let id = ui.scope_id().with(("tile", who));

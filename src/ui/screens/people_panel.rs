@@ -40,10 +40,10 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, stage: Rect, foot: f32) {
             ui.set_height(place.height() - 24.0);
             ui.spacing_mut().item_spacing.y = 4.0;
             head(ui, scene);
-            ways::of_call(ui, scene);
             let room = ui.available_height() - TARGET - 12.0;
             let list = egui::ScrollArea::vertical().max_height(room).auto_shrink([false, false]);
             list.show(ui, |ui| {
+                ways::of_call(ui, scene);
                 let others = scene.model.people.list().iter().map(|person| Who::Peer(person.id));
                 let all: Vec<Who> = others.chain([Who::Me]).collect();
                 all.into_iter().for_each(|who| row(ui, scene, who));

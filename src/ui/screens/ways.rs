@@ -76,8 +76,8 @@ pub fn of_person(scene: &Scene<'_>, who: Who) -> Option<String> {
         Who::Me => (room.hub == Some(Hub::We), room.one_picture),
         Who::Peer(id) => {
             let person = scene.model.people.find(id).filter(|person| person.is_in())?;
-            if let Some(mixer) = scene.model.people.mixer_of(person) {
-                return Some(format!("in the picture from {}", mixer.name));
+            if scene.model.people.mixer_of(person).is_some() {
+                return Some("seen in the one picture".into());
             }
             (room.hub == Some(Hub::Person(id)), person.remote.one_picture)
         }

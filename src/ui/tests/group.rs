@@ -272,7 +272,7 @@ fn a_picture_of_everybody_is_large_and_who_is_in_it_has_no_tile() {
     let views = rig.views();
     assert!(views[&BO].is_some() && views[&ANN].is_none() && views[&CY].is_none(), "{views:?}");
     rig.key(Key::L);
-    assert!(rig.shows("in the picture from Bo"));
+    assert!(rig.shows("seen in the one picture"));
     rig.click("Ann");
     assert!(rig.shows("Bo sends you one picture and one sound of everybody."));
     assert!(rig.harness.query_by_role_and_label(Role::Button, "Pin").is_none());

@@ -79,6 +79,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("ended", ended),
     ("not-connected", not_connected),
     ("settings", settings),
+    ("settings-calls", settings_calls),
     ("settings-server", settings_server),
     ("help", help),
     ("give-up", give_up),
@@ -394,6 +395,7 @@ fn group_people(rig: &mut Rig) {
 fn group_person(rig: &mut Rig) {
     group_people(rig);
     rig.say(Event::Room(RoomState { people: 7, we_are_host: true, ..RoomState::default() }));
+    rig.scroll(-160.0);
     rig.click("Ann");
 }
 
@@ -411,16 +413,20 @@ fn group_ways_host(rig: &mut Rig) {
     rig.say(Event::Room(RoomState { people: 5, we_are_host: true, hub, ..RoomState::default() }));
     rig.change(PeerId(3), |person| (person.one_picture, person.way) = (true, GuestChoice::Mix));
     rig.key(Key::L);
+    // In a small window they are further down.
+    rig.scroll(-160.0);
     rig.click("Ann");
 }
 
 fn group_ways_choice(rig: &mut Rig) {
     group_ways_host(rig);
+    rig.scroll(1000.0);
     open(rig, "How this call is connected");
 }
 
 fn group_ways_guest(rig: &mut Rig) {
     group_ways_host(rig);
+    rig.scroll(-100.0);
     open(rig, "What Ann gets");
 }
 
@@ -544,6 +550,12 @@ fn not_connected(rig: &mut Rig) {
 fn settings(rig: &mut Rig) {
     lobby(rig);
     rig.click("Settings");
+}
+
+/// Where the host's choice for calls of many is.
+fn settings_calls(rig: &mut Rig) {
+    settings(rig);
+    rig.scroll(-620.0);
 }
 
 fn settings_server(rig: &mut Rig) {
