@@ -136,7 +136,7 @@ fn halve(source: Plane, across: bool, down: bool, into: &mut Vec<u8>) -> Resolut
 /// The mean of two pixels.
 fn mean(first: u8, second: u8, weight: u16) -> u8 {
     let (first, second, weight) = (i32::from(first), i32::from(second), i32::from(weight));
-    (first + ((second - first) * weight + ONE as i32 / 2 >> 8)) as u8
+    (first + (((second - first) * weight + ONE as i32 / 2) >> 8)) as u8
 }
 
 /// First down, then across.
