@@ -75,3 +75,36 @@ fn twocan_invites_and_a_page_without_h264_answers_in_vp8() {
         hang_up_in_page(&mut page, twocan);
     });
 }
+
+/// Nothing comes of the other side's picture, as from an app whose build has no VP8.
+const NO_PICTURE: &str = r"(() => {
+  globalThis.comes = false;
+  const muted = Object.getOwnPropertyDescriptor(MediaStreamTrack.prototype, 'muted').get;
+  Object.defineProperty(MediaStreamTrack.prototype, 'muted', { get() { return this.kind === 'video' && !globalThis.comes || muted.call(this); } });
+  return true;
+})()";
+
+#[test]
+fn a_page_without_h264_says_so_where_no_picture_comes() {
+    if !video_codecs().contains(&VideoCodec::Vp8) {
+        return;
+    }
+    let _alone = alone();
+    let Some(program) = find_browser() else { return };
+    let scratch = Scratch::new("vp8-nowhere");
+    with_logs(&scratch, || {
+        let browser = Browser::start(&program, &scratch, "profile", &[]);
+        let mut page = open(&browser, "Fox");
+        assert_eq!(page.ask(NO_PICTURE), true);
+        let invite = invite(&mut page);
+        let mut twocan = start_twocan("answer", &["--format", "compact"], &scratch);
+        let lines = twocan.lines();
+        twocan.type_line(&invite);
+        page.fill("their-code", &lines.next(PATIENCE));
+        page.wait("document.body.innerText.includes('no video format in common')");
+        page.ask("globalThis.comes = true");
+        sees_and_hears_in(&mut page, "video/VP8");
+        page.wait("!document.body.innerText.includes('no video format in common')");
+        hang_up_in_page(&mut page, twocan);
+    });
+}
