@@ -208,7 +208,7 @@ impl Streams {
         let before = std::mem::take(&mut inner.incoming);
         let tally = |section: &Section| {
             let same = before.iter().find(|(old, _)| old == section);
-            same.map(|(_, tally)| tally.clone()).unwrap_or_default()
+            same.map(|(_, tally)| tally.clone().renewed()).unwrap_or_default()
         };
         inner.incoming = sections.into_iter().map(|section| (section.clone(), tally(&section))).collect();
         before.into_iter().map(|(section, _)| section).collect()

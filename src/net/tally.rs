@@ -25,8 +25,14 @@ impl Tally {
         self.bytes += payload as u64;
     }
 
+    /// There is a new description.
+    pub fn renewed(self) -> Self {
+        Self { reported: 0, ..self }
+    }
+
+    /// A duplicate takes a loss back.
     pub fn report(&mut self, lost: i64, jitter: u32) {
-        self.lost += if lost < self.reported { lost.max(0) } else { lost - self.reported };
+        self.lost += lost - self.reported;
         (self.reported, self.jitter) = (lost, jitter);
     }
 
@@ -62,10 +68,12 @@ mod tests {
     fn losses_add_up_over_descriptions() {
         let mut tally = Tally::default();
         (0..5).for_each(|_| tally.packet(100));
-        // A duplicate takes one back; after the fourth report the count begins anew.
-        for (reported, total) in [(0, 0), (3, 3), (2, 2), (7, 7), (1, 8), (4, 11), (4, 11)] {
-            tally.report(reported, 90);
-            assert_eq!(tally.loss(), (5, total), "{reported}");
+        for reports in [[(0, 0), (3, 3), (2, 2), (7, 7)], [(1, 8), (4, 11), (4, 11), (5, 12)]] {
+            for (reported, total) in reports {
+                tally.report(reported, 90);
+                assert_eq!(tally.loss(), (5, total), "{reported}");
+            }
+            tally = tally.renewed();
         }
         let mut stats = PeerStats::default();
         tally.fill(MediaKind::Video, &mut stats);

@@ -85,9 +85,11 @@ fn each_tile_is_its_source_scaled_and_nothing_else() {
                 let (got, wanted) =
                     (cut(&compositor.frame().image, &inner), scaler.scale(source, inner.size, &pool));
                 for (got, wanted) in [(got.y(), wanted.y()), (got.u(), wanted.u()), (got.v(), wanted.v())] {
-                    // Another filter than the scaler's: as good as the same, and nowhere else.
+                    // Another filter than the scaler's: as good as the same, and nowhere else. The more pixels one stands
+                    // for, the more the filters differ.
                     let psnr = psnr(got, wanted);
-                    assert!(psnr > 28.0, "{psnr:.1} dB: {place:?} of {}", source.resolution());
+                    let limit = if inner.size.width * 8 < source.resolution().width { 22.0 } else { 28.0 };
+                    assert!(psnr > limit, "{psnr:.1} dB: {place:?} of {}", source.resolution());
                 }
             }
         }

@@ -238,8 +238,9 @@ mod tests {
 
     #[test]
     fn descriptions_of_a_server_are_read_and_answered_so_that_sections_can_be_used_again() {
-        let offer = "v=0\r\na=fingerprint:sha-256 00\r\nm=audio 9 X 111\r\na=mid:0\r\na=sendonly\r\n\
-                     m=video 9 X 96\r\na=mid:1\r\na=rtpmap:96 H264/90000\r\na=inactive\r\n";
+        let offer = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=fingerprint:sha-256 00\r\n\
+                     m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\n\
+                     m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=rtpmap:96 H264/90000\r\na=inactive\r\n";
         let readable = offer_of_server(&Redacted(offer.into())).unwrap().sdp;
         assert!(readable.contains("a=mid:1\r\n") && readable.contains("a=recvonly\r\n"), "{readable}");
         assert!(readable.contains("a=sendonly\r\n") && !readable.contains("a=inactive"), "{readable}");

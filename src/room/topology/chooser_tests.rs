@@ -35,7 +35,7 @@ impl Scene {
             members: (1..=count).map(|number| (id(number), means(0, 20))).collect(),
             wishes: Wishes::default(),
             host: id(1),
-            start: Instant::now(),
+            start: crate::rtp::test_time::at(0),
             second: 0,
             ruling: Ruling::default(),
             changes: Vec::new(),

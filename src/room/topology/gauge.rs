@@ -171,7 +171,7 @@ mod tests {
 
     impl Clock {
         fn new() -> Self {
-            Self { gauge: Gauge::default(), now: Instant::now(), bytes: 0, seconds: 0.0 }
+            Self { gauge: Gauge::default(), now: crate::rtp::test_time::at(0), bytes: 0, seconds: 0.0 }
         }
 
         fn run(

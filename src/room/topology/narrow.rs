@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn one_guest_that_gets_little_is_narrow_and_all_of_them_are_not() {
-        let (mut narrow, start) = (Narrow::default(), Instant::now());
+        let (mut narrow, start) = (Narrow::default(), crate::rtp::test_time::at(0));
         let mut at = 0;
         let mut run = |seconds: u64, kbps: [Option<u32>; 3]| {
             let links: Vec<_> = (0..).map(PeerId).zip(kbps).collect();

@@ -373,12 +373,8 @@ impl Janus {
                 self.own = Some(id);
                 self.join(now);
             }
-            Some(Step::Attach(Role::Subscriber)) => {
-                // Unless it was given up meanwhile.
-                if !self.subscription.attached(id) {
-                    self.detach(now, id);
-                }
-            }
+            // Unless it was given up meanwhile.
+            Some(Step::Attach(Role::Subscriber)) if !self.subscription.attached(id) => self.detach(now, id),
             _ => {}
         }
     }

@@ -68,9 +68,6 @@ impl Shape {
     /// The largest that fits. In a very narrow window full screen and details are left to their keys.
     fn fitting(stage: Rect, buttons: Buttons) -> Self {
         let large = Self { buttons, diameter: BUTTON, gap: BUTTON_GAP };
-        if !buttons.group {
-            return large;
-        }
         let few = Buttons { views: false, ..buttons };
         let small = Self { buttons, diameter: 44.0, gap: 6.0 };
         let shapes = [large, small, Self { buttons: few, ..small }];
