@@ -1,6 +1,7 @@
 //! What runs in the machine: cameras and sound cards that come, go, freeze and break.
 
 use crate::support::{Running, wait_for};
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use twocan::device::camera::pattern::BARS;
@@ -50,14 +51,11 @@ pub fn webcam() {
             Some(DeviceError::NotFound(DeviceKind::Camera))
         );
     }
-    let other = Running::start(
-        Command::new("v4l2-ctl").args(["--stream-mmap", "--stream-count=0"]).stderr(Stdio::null()),
+    let other = other_program();
+    assert_eq!(
+        device::open_camera(&CameraChoice::Default, REQUEST).err(),
+        Some(DeviceError::Busy(DeviceKind::Camera))
     );
-    wait_for("the other program", LIMIT, || {
-        let busy = device::open_camera(&CameraChoice::Default, REQUEST).err()?;
-        assert_eq!(busy, DeviceError::Busy(DeviceKind::Camera));
-        Some(())
-    });
     drop(other);
     frames_of(open(), 5);
     done("found by name, number and path; busy is told; free again");
@@ -101,6 +99,17 @@ pub fn webcam() {
     sh("v4l2-ctl --set-fmt-video=width=1280,height=720,pixelformat=UYVY");
     check_bars(frames_of(open(), 3).last().unwrap(), 8);
     done("left behind in an odd format by another program");
+}
+
+/// Another program that holds the camera. It writes a character for each picture: asking the camera itself whether
+/// it is taken would take it away from that program.
+fn other_program() -> Running {
+    let mut other = Running::start(
+        Command::new("v4l2-ctl").args(["--stream-mmap", "--stream-count=0"]).stderr(Stdio::piped()),
+    );
+    let said = other.child.stderr.as_mut().expect("stderr was piped");
+    said.read_exact(&mut [0]).expect("the other program gets a picture");
+    other
 }
 
 /// Devices that are no webcams, and cameras with other codings.
