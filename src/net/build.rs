@@ -35,6 +35,7 @@ pub(super) async fn build(
     servers: Vec<RTCIceServer>,
     settings: impl Fn(MulticastDnsMode) -> SettingEngine,
     keys: &Keys,
+    layered: bool,
     handler: Arc<Handler>,
 ) -> Result<Arc<dyn PeerConnection>, NetError> {
     let mut failure = None;
@@ -49,7 +50,7 @@ pub(super) async fn build(
             .build();
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
-            .with_media_engine(media::media_engine()?)
+            .with_media_engine(media::media_engine(layered)?)
             .with_setting_engine(settings(mdns))
             .with_interceptor_registry(intercept::registry(&handler.monitor))
             .with_handler(handler.clone())

@@ -2,9 +2,10 @@
 //! and the two tracks we send.
 
 use super::NetError;
-use super::intercept::TRANSPORT_CC;
+use super::intercept::{NAMES_OF_STREAMS, TRANSPORT_CC};
 use crate::codec;
 use crate::invite::VP8_PAYLOAD_TYPES;
+use crate::relay::MAX_LAYERS;
 use crate::units::VideoCodec;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
@@ -24,6 +25,8 @@ const OPUS: u8 = 111;
 const RED: u8 = 63;
 pub(super) const H264: u8 = 125;
 const RTX: u8 = 107;
+/// What the sizes of a layered picture are called, the largest first (high, medium, low).
+pub(super) const RIDS: [&str; MAX_LAYERS] = ["h", "m", "l"];
 /// Sound that carries its packets before it once more (RFC 2198).
 pub(super) const MIME_TYPE_RED: &str = "audio/red";
 
@@ -79,7 +82,8 @@ fn rtx(of: u8) -> RTCRtpCodec {
     }
 }
 
-pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
+/// `layered`: our picture goes out in several sizes, and each packet says which it is of.
+pub(super) fn media_engine(layered: bool) -> Result<MediaEngine, NetError> {
     let internal = |error: rtc::shared::error::Error| NetError::Internal(error.to_string());
     let mut engine = MediaEngine::default();
     let mut codecs = vec![
@@ -106,6 +110,10 @@ pub(super) fn media_engine() -> Result<MediaEngine, NetError> {
     for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
         let extension = RTCRtpHeaderExtensionCapability { uri: TRANSPORT_CC.into() };
         engine.register_header_extension(extension, kind, None).map_err(internal)?;
+    }
+    for uri in NAMES_OF_STREAMS.into_iter().filter(|_| layered) {
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.into() };
+        engine.register_header_extension(extension, RtpCodecKind::Video, None).map_err(internal)?;
     }
     Ok(engine)
 }
@@ -140,14 +148,33 @@ fn track(
     ssrc: u32,
     rtx: Option<u32>,
 ) -> Arc<TrackLocalStaticRTP> {
+    // One stream for both: a browser then plays them in sync.
+    let encodings = vec![encoding("", codec, ssrc, rtx)];
+    let stream = MediaStreamTrack::new(stream.into(), id.into(), id.into(), kind, encodings);
+    Arc::new(TrackLocalStaticRTP::new(stream))
+}
+
+/// `rid`: what the packets call it, where a track has several (RFC 8851).
+fn encoding(rid: &str, codec: RTCRtpCodec, ssrc: u32, rtx: Option<u32>) -> RTCRtpEncodingParameters {
     let rtx = rtx.map(|ssrc| RTCRtpRtxParameters { ssrc });
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..Default::default() },
+    RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            rid: rid.into(),
+            ssrc: Some(ssrc),
+            rtx,
+            ..Default::default()
+        },
         codec,
         ..Default::default()
-    };
-    // One stream for both: a browser then plays them in sync.
-    let stream = MediaStreamTrack::new(stream.into(), id.into(), id.into(), kind, vec![encoding]);
+    }
+}
+
+/// One picture in several sizes, the largest first: the SSRC of each, and that of its retransmissions.
+pub(super) fn layered_track(layers: &[(u32, u32)]) -> Arc<TrackLocalStaticRTP> {
+    let encodings =
+        layers.iter().zip(RIDS).map(|((ssrc, rtx), rid)| encoding(rid, h264(), *ssrc, Some(*rtx)));
+    let (stream, id) = ("twocan".to_owned(), "video".to_owned());
+    let stream = MediaStreamTrack::new(stream, id.clone(), id, RtpCodecKind::Video, encodings.collect());
     Arc::new(TrackLocalStaticRTP::new(stream))
 }
 

@@ -61,7 +61,7 @@ pub use keys::Keys;
 pub use mapping::PortMapping;
 pub use outbox::Outbox;
 pub use page::{PageEvent, PageServer};
-pub use peer::{EarlyOffer, Peer, Rest, Stands, Trickle, Way};
+pub use peer::{EarlyOffer, Peer, Rest, Stands, Taken, Trickle, Way};
 pub use server::{ServerUrl, Transport};
 pub use sfu::{Sfu, SfuEvent};
 pub use streams::{RelayInlet, Relayed};

@@ -365,6 +365,11 @@ impl Monitor {
         self.keyframe_needed(ssrc);
     }
 
+    /// Which size of our own picture this stream is, 0 being the main one.
+    pub fn layer_of(&self, ssrc: u32) -> Option<u8> {
+        if ssrc == self.ssrcs.video { Some(0) } else { self.streams.layer_of(ssrc) }
+    }
+
     /// One of our streams of pictures can only go on with a keyframe.
     pub fn keyframe_needed(&self, ssrc: u32) {
         let event = match ssrc == self.ssrcs.video {

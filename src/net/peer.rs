@@ -8,7 +8,7 @@ mod requests;
 mod server;
 
 pub use forward::Forwards;
-pub use server::{EarlyOffer, Rest, Stands, Trickle, Way};
+pub use server::{EarlyOffer, Rest, Stands, Taken, Trickle, Way};
 
 use super::build::{Handler, build, internal, settings};
 use super::endpoint::stream;
@@ -68,6 +68,8 @@ pub struct Peer {
     keyframe: Arc<Notify>,
     requests: Requests,
     added: forward::Added,
+    /// The smaller sizes of our picture, where a server takes them.
+    layers: Vec<(u8, mpsc::Sender<EncodedFrame>)>,
     runtime: Arc<DriverRuntime>,
     /// The router's port that leads here.
     lease: Option<Lease>,
@@ -311,12 +313,21 @@ impl Peer {
             Handler { gathered, pictures, monitor: monitor_of_handler, runtime: runtime_of_handler };
         let handler = Arc::new(handler);
         let settings = |mdns| settings(mdns, checks, identity);
-        let connection = build(config, addresses, servers.ice, settings, keys, handler).await?;
+        let connection =
+            build(config, addresses, servers.ice, settings, keys, shape.is_layered(), handler).await?;
 
         // Sound first: a browser that refuses the first section (video without an H.264 decoder) would lose the
         // candidates, which stand there.
-        let (audio_track, video_track) =
-            (media::audio_track(audio), media::video_track(VideoCodec::H264, video, identity.retransmission));
+        let audio_track = media::audio_track(audio);
+        let main = (video, identity.retransmission);
+        let smaller: Vec<(u8, u32)> = (1..shape.layers()).map(|layer| (layer, random.number())).collect();
+        let video_track = match shape.is_layered() {
+            false => media::video_track(VideoCodec::H264, main.0, main.1),
+            true => {
+                let smaller = smaller.iter().map(|(_, ssrc)| (*ssrc, random.number()));
+                media::layered_track(&[main].into_iter().chain(smaller).collect::<Vec<_>>())
+            }
+        };
         let senders = [
             (MediaKind::Audio, shape.add(&*connection, &audio_track).await?),
             (MediaKind::Video, shape.add(&*connection, &video_track).await?),
@@ -340,7 +351,7 @@ impl Peer {
         monitor.streams.outbox.connect(runtime.nudger());
         let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
-            tokio::spawn(send::video(video_in, video_track, video, monitor.clone())),
+            tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),
             tokio::spawn(requests::run(keyframe.clone(), requests.clone(), monitor.clone())),
             tokio::spawn(tell_of_link(monitor.link(), events.clone(), keyframe.clone())),
             tokio::spawn(watch::run(
@@ -362,7 +373,7 @@ impl Peer {
         let early = Mutex::new(Some(Vec::new()));
         let port = if config.relay_only { None } else { runtime.port_behind_router() };
         let lease = port.and_then(|port| config.port_mapping.lease(port));
-        let peer = Self {
+        let mut peer = Self {
             connection,
             monitor,
             senders,
@@ -375,11 +386,13 @@ impl Peer {
             keyframe,
             requests,
             added: forward::Added::default(),
+            layers: Vec::new(),
             runtime,
             lease,
             keys: keys.clone(),
             early,
         };
+        peer.open_layers(&smaller, &video_track);
         Ok((peer, gathering))
     }
 

@@ -272,6 +272,11 @@ impl Streams {
         self.lock().layers.push((layer, ssrc));
     }
 
+    /// Which smaller layer of our picture this is.
+    pub fn layer_of(&self, ssrc: u32) -> Option<u8> {
+        self.lock().layers.iter().find(|(_, known)| *known == ssrc).map(|(layer, _)| *layer)
+    }
+
     pub fn set_relay(&self, relay: Option<RelayInlet>) {
         self.lock().relay = relay;
     }
@@ -397,8 +402,8 @@ impl Streams {
         if let Some((stream, relay)) = inner.outgoing.iter().find(is).zip(inner.relay.as_ref()) {
             relay.put(Relayed::KeyframeWanted { receiver: relay.from, sender: stream.of });
         }
-        let (layer, _) = inner.layers.iter().find(|(_, known)| *known == ssrc)?;
-        Some(NetEvent::LayerKeyframeWanted(*layer))
+        drop(inner);
+        Some(NetEvent::LayerKeyframeWanted(self.layer_of(ssrc)?))
     }
 
     /// Forwarded pictures had to be thrown away here.

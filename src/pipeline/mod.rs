@@ -33,7 +33,7 @@ pub mod y4m;
 
 pub use media::{Media, Openers, PeerMedia};
 pub use mixing::{MixMember, MixPlan};
-pub use simulcast::layers;
+pub use simulcast::{Division, layers};
 
 use crate::device::{CameraChoice, DeviceError, DeviceKind, MicrophoneChoice, PictureRequest, SpeakerChoice};
 use crate::ports::PeerId;

@@ -29,6 +29,29 @@ fn size(source: Resolution, side: u32) -> Resolution {
     source.fitted_into(Resolution::new(side, side))
 }
 
+/// What whoever takes all layers gets of each: a receiver that is given a layer which does not come sees nothing.
+#[derive(Debug, Default)]
+pub struct Division {
+    middle: bool,
+}
+
+/// From here on there is room for the middle one beside a main picture that is worth having; below the other, not.
+const ROOM_FOR_MIDDLE: (Bitrate, Bitrate) = (Bitrate::from_kbps(450), Bitrate::from_kbps(350));
+/// The main picture's, whatever the others take.
+const LEAST_MAIN: Bitrate = Bitrate::from_kbps(100);
+
+impl Division {
+    /// Gives the rate of the main picture, and which of the smaller layers are sent: the smallest always.
+    pub fn divide(&mut self, target: Bitrate) -> (Bitrate, [(u8, bool); SIZES.len()]) {
+        self.middle = target >= if self.middle { ROOM_FOR_MIDDLE.1 } else { ROOM_FOR_MIDDLE.0 };
+        let sent = [self.middle, true];
+        let taken: u64 =
+            SIZES.iter().zip(sent).filter(|(_, sent)| *sent).map(|((_, rate), _)| rate.bps()).sum();
+        let main = Bitrate::from_bps(target.bps().saturating_sub(taken)).max(LEAST_MAIN);
+        (main, [(1, sent[0]), (2, sent[1])])
+    }
+}
+
 /// Where the small layers go, and who wants them.
 #[derive(Default)]
 pub(super) struct LayersOut(Mutex<Vec<LayerOutlet>>);

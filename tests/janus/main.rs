@@ -11,6 +11,7 @@ mod network;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod viewer;
 
 use certificates::certificates;
 use network::is_inside;
@@ -20,6 +21,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use support::{Lines, Running, Scratch, alone, skip, wait_for};
+use twocan::units::Resolution;
+use viewer::Viewer;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const NEEDED: &str = "the tests of rooms need Janus (Debian: janus)";
@@ -30,7 +33,7 @@ fn command(scratch: &Scratch, name: &str, address: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twocan"));
     command
         .args(["room", address, "--camera", "pattern", "--microphone", "tone", "--speaker", "none"])
-        .args(["--size", "320x180", "--no-stun"])
+        .arg("--no-stun")
         .env("TWOCAN_CONFIG", settings)
         .env_remove("TWOCAN_PIN")
         .env_remove("TWOCAN_TOKEN")
@@ -50,6 +53,9 @@ impl Member {
         let mut command = command(scratch, name, address);
         command.args(["--stats", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         more(&mut command);
+        if !command.get_args().any(|argument| argument == "--size") {
+            command.args(["--size", "320x180"]);
+        }
         let mut running = Running::start(&mut command);
         let stats = running.lines();
         let says = Lines::of(running.child.stderr.take().unwrap(), name);
@@ -156,6 +162,31 @@ fn everybody_comes_over_one_connection_and_may_come_and_go() {
     }
     assert_eq!(ann.path_of("Di").unwrap(), ann.path_of("Cy").unwrap());
     assert!(ann.receives("Cy").0 > before + 30, "Cy's picture went on");
+}
+
+#[test]
+fn who_is_drawn_small_is_asked_for_small() {
+    let _one = alone();
+    if !is_inside("who_is_drawn_small_is_asked_for_small") {
+        return;
+    }
+    let scratch = Scratch::new("janus-layers");
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let address = janus.address(OPEN);
+    let ann = Member::join(&scratch, "Ann", &address, |command| {
+        command.args(["--size", "640x360"]);
+    });
+    let bo = Member::join(&scratch, "Bo", &address, |_| {});
+    let mut cy = Viewer::join("Cy", &address);
+    let drawn = |width| Resolution::new(width, width * 9 / 16);
+    // One of each size, and back: nothing is still meanwhile, and whoever draws it large sees all of it.
+    for (pixels, width) in [(1280, 640), (320, 320), (160, 160), (640, 640)] {
+        cy.draws("Ann", drawn(pixels), width);
+    }
+    bo.sees_and_hears("Ann");
+    let last = cy.draws("Ann", drawn(160), 160);
+    assert_eq!(last.inbound.video.freeze_count, 0, "a change of size stopped the picture");
+    ann.sees_and_hears("Bo");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::Person;
 use crate::engine::peer::quality;
 use crate::engine::{PictureHandle, Quality};
 use crate::net::{EarlyOffer, Link, NetConfig, NetError, NetEvent, Peer, Rest, Stands, Trickle, Way};
-use crate::pipeline::{Media, PeerMedia};
+use crate::pipeline::{Division, Media, PeerMedia};
 use crate::ports::PeerId;
 use crate::settings::IceServer;
 use crate::stats::PeerStats;
@@ -21,6 +21,9 @@ const NET_EVENTS: usize = 256;
 const WORDS: usize = 1024;
 /// A connection through which nothing comes for so long is of no use any more.
 const LOST_AFTER: Duration = Duration::from_secs(12);
+
+/// What a server is taken to have room for until there are reports.
+const FIRST: Bitrate = Bitrate::from_kbps(1200);
 
 /// What is still open by then when the task ends is left behind.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -70,6 +73,8 @@ struct End {
     only: Option<Stand>,
     /// Who else stands in its sections, by the names that they have there.
     stands: BTreeMap<String, Stand>,
+    /// Our picture goes out in several sizes.
+    division: Option<Division>,
     /// Nothing has come through since then.
     down_since: Option<Instant>,
 }
@@ -87,6 +92,15 @@ struct Stand {
 }
 
 impl End {
+    /// What the connection has room for.
+    fn divide(&mut self, target: Bitrate) {
+        let Some(stand) = &self.only else { return };
+        let Some(division) = &mut self.division else { return stand.media.set_video_target(target) };
+        let (main, layers) = division.divide(target);
+        stand.media.set_video_target(main);
+        layers.into_iter().for_each(|(layer, wanted)| stand.media.want_layer(layer, wanted));
+    }
+
     fn all(&self) -> impl Iterator<Item = &Stand> {
         self.only.iter().chain(self.stands.values())
     }
@@ -214,7 +228,8 @@ impl Ends {
                 }
             }
         });
-        let end = End { connection, only, stands: BTreeMap::new(), down_since: Some(Instant::now()) };
+        let (stands, down_since) = (BTreeMap::new(), Some(Instant::now()));
+        let end = End { connection, only, stands, division: None, down_since };
         self.list.insert(serial, end);
         if let Some(rest) = rest {
             let words = self.words.clone();
@@ -238,8 +253,9 @@ impl Ends {
                 end.down_since.get_or_insert_with(Instant::now);
             }
             NetEvent::KeyframeWanted => only.into_iter().for_each(PeerMedia::request_keyframe),
-            NetEvent::VideoTarget(target) => {
-                only.into_iter().for_each(|media| media.set_video_target(target));
+            NetEvent::VideoTarget(target) => end.divide(target),
+            NetEvent::LayerKeyframeWanted(layer) => {
+                only.into_iter().for_each(|media| media.request_layer_keyframe(layer));
             }
             NetEvent::AudioLoss(share) => only.into_iter().for_each(|media| media.set_audio_loss(share)),
             NetEvent::SenderReport(report) => only.into_iter().for_each(|media| media.sender_report(report)),
@@ -252,7 +268,6 @@ impl Ends {
             NetEvent::Link(Link::Connecting)
             | NetEvent::ControlOpen
             | NetEvent::Control(_)
-            | NetEvent::LayerKeyframeWanted(_)
             | NetEvent::Knock(_)
             | NetEvent::BrowserKnock(_)
             | NetEvent::TurnedAway(_)
@@ -281,10 +296,20 @@ impl Ends {
 
     /// The server's answer to our offer; gives whether pictures pass.
     pub async fn accept(&mut self, serial: Serial, answer: &Redacted<String>) -> Result<bool, NetError> {
-        match self.list.get(&serial) {
-            Some(end) => end.connection.accept_server(answer).await,
-            None => Ok(true),
+        let Some(end) = self.list.get_mut(&serial) else { return Ok(true) };
+        let taken = end.connection.accept_server(answer).await?;
+        if taken.layers && end.division.is_none() {
+            end.division = Some(Division::default());
+            for (media, (layer, frames)) in end
+                .only
+                .iter()
+                .flat_map(|stand| end.connection.layers().iter().map(|layer| (&stand.media, layer)))
+            {
+                media.add_layer(*layer, frames.clone());
+            }
+            end.divide(FIRST);
         }
+        Ok(taken.picture)
     }
 
     /// Our answer to another description of a connection that receives.

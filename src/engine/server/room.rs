@@ -124,7 +124,7 @@ impl Room {
             Happening::Joined => stay.enter(Standing::Connected),
             Happening::OfferWanted => {
                 self.out.take().into_iter().for_each(|old| stay.ends.drop(old));
-                let making = Making::Offer(Way::Send, self.server.clone());
+                let making = Making::Offer(Way::SendLayered, self.server.clone());
                 self.out = Some(stay.ends.begin(making, &[]));
             }
             Happening::Answer(answer) => {
@@ -147,7 +147,8 @@ impl Room {
                     told: None,
                 });
                 (member.has_picture, member.away) = (has_picture, false);
-                (member.still_since, member.layers) = (None, Layers::new(now));
+                member.still_since = None;
+                member.layers.begin_again(now);
                 tell(stay, now, member);
             }
             Happening::Offer { sdp, sections, is_new } => self.take_offer(stay, sdp, sections, is_new).await,
@@ -210,6 +211,10 @@ impl Room {
             }
             if member.hidden {
                 self.janus.show(now, id, false);
+            }
+            // Who was drawn small before they stood here. A server starts with the largest.
+            if member.layers.asked() < Layers::new(now).asked() {
+                self.janus.choose_layer(now, id, member.layers.asked());
             }
         }
     }
@@ -376,10 +381,15 @@ impl Dialogue for Room {
     }
 
     fn show(&mut self, now: Instant, stay: &mut Stay, id: PeerId, drawn: Option<Resolution>) {
-        let member = self.members.iter_mut().find(|(_, member)| member.person.id == id);
-        let Some((feed, member)) = member.filter(|(_, member)| member.hidden != drawn.is_none()) else {
+        let Some((feed, member)) = self.members.iter_mut().find(|(_, member)| member.person.id == id) else {
             return;
         };
+        if let Some(layer) = drawn.and_then(|drawn| member.layers.handle_drawn(now, drawn)) {
+            self.janus.choose_layer(now, feed, layer);
+        }
+        if member.hidden == drawn.is_none() {
+            return;
+        }
         (member.hidden, member.still_since) = (drawn.is_none(), None);
         stay.ends.with_media(id, |media| media.set_shown(drawn.is_some()));
         self.janus.show(now, feed, drawn.is_some());

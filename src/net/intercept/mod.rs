@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!    500 tap       counts; reads reports and requests       1000 estimate  numbers what leaves; feedback, our estimator
+//!   2000 stamp     says in a layered picture what is what
 //!   3000 pacer     spreads video, lets sound pass, sends again what is asked for, fills probes
 //!   6300 twcc      tells when packets arrived              6400 reports   what the path lost, without repairs
 //!   6500 rtx       repairs back into the original          7000 nack      asks for what is missing, drops what came twice
@@ -24,9 +25,11 @@ mod resend_forwarded;
 mod row;
 mod rtx;
 mod sink;
+mod stamp;
 mod tap;
 
 pub(super) use estimate::{FIRST_PACE, TRANSPORT_CC, estimator};
+pub(super) use stamp::NAMES_OF_STREAMS;
 
 use super::monitor::Monitor;
 use rtc::interceptor::{ReceiverReportBuilder, Registry, Slot, TwccReceiverBuilder};
@@ -43,6 +46,7 @@ pub(super) fn registry(monitor: &Arc<Monitor>) -> Registry {
     Registry::new()
         .with(Slot::from(500), tap::Tap::new(monitor.clone()))
         .with(Slot::CongestionControl, estimate::Estimate::new(monitor.clone()))
+        .with(Slot::from(2_000), stamp::Stamp::new(monitor.clone()))
         .with(Slot::Pacer, pacer::Pacing::new(monitor.clone()))
         .with(Slot::from(6_300), twcc.build())
         .with(Slot::from(6_400), ReceiverReportBuilder::new().build())

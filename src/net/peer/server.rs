@@ -1,11 +1,13 @@
 //! Connections to servers: media go one way, there is no control channel, and both descriptions are plain SDP.
 
 use super::{GATHERING, OFFER_CHECKS, Peer, internal, unusable};
+use crate::frame::EncodedFrame;
 use crate::invite::{Admits, Description, Identity, Kind};
 use crate::net::keys::Keys;
 use crate::net::sdp::Shown;
 use crate::net::streams::{mark, named};
-use crate::net::{NetConfig, NetError, NetEvent, PortMapping, pictures, sdp};
+use crate::net::{NetConfig, NetError, NetEvent, PortMapping, pictures, sdp, send};
+use crate::relay::MAX_LAYERS;
 use crate::units::{MediaKind, Redacted, VideoCodec};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::future::Future;
@@ -22,6 +24,8 @@ use webrtc::rtp_transceiver::RtpSender;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Send,
+    /// Our picture in several sizes, of which the server gives each receiver one (simulcast, RFC 8853).
+    SendLayered,
     Receive,
 }
 
@@ -38,6 +42,15 @@ impl Shape {
         self == Self::Server(Way::Receive)
     }
 
+    pub fn is_layered(self) -> bool {
+        self == Self::Server(Way::SendLayered)
+    }
+
+    /// In how many sizes our picture goes out.
+    pub fn layers(self) -> u8 {
+        if self.is_layered() { MAX_LAYERS as u8 } else { 1 }
+    }
+
     /// Adds the track. Where we only receive, it stands for its section and sends nothing.
     pub async fn add(
         self,
@@ -47,7 +60,7 @@ impl Shape {
         let track = track.clone() as Arc<dyn TrackLocal>;
         let (first, then) = match self {
             Self::Call => return connection.add_track(track).await.map_err(internal),
-            Self::Server(Way::Send) => (RTCRtpTransceiverDirection::Sendonly, None),
+            Self::Server(Way::Send | Way::SendLayered) => (RTCRtpTransceiverDirection::Sendonly, None),
             // A track cannot be added for receiving, but its direction can be changed to that.
             Self::Server(Way::Receive) => {
                 (RTCRtpTransceiverDirection::Sendrecv, Some(RTCRtpTransceiverDirection::Recvonly))
@@ -84,6 +97,13 @@ pub struct Trickle {
     pub candidates: Redacted<Vec<String>>,
     pub ufrag: Redacted<String>,
     pub password: Redacted<String>,
+}
+
+/// What a server takes of what we offer: a picture at all, and that in several sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub picture: bool,
+    pub layers: bool,
 }
 
 /// Which section of a server's offer is whose: its `mid`, and a name that the room has for who sends it.
@@ -199,14 +219,30 @@ impl Peer {
         Ok(Redacted(without_streams(&text)))
     }
 
-    /// Takes the server's answer to our offer; gives whether pictures pass.
-    pub async fn accept_server(&self, answer: &Redacted<String>) -> Result<bool, NetError> {
+    /// Takes the server's answer to our offer; gives what of our picture it takes.
+    pub async fn accept_server(&self, answer: &Redacted<String>) -> Result<Taken, NetError> {
         self.accept(&description(Kind::Reply, answer)).await?;
-        let takes_pictures = sdp::takes_pictures(&answer.0);
-        if !takes_pictures {
+        let picture = sdp::takes_pictures(&answer.0);
+        if !picture {
             self.monitor.set_payload_type(MediaKind::Video, None);
         }
-        Ok(takes_pictures)
+        let layers = picture && answer.0.lines().any(|line| line.starts_with("a=simulcast:recv "));
+        Ok(Taken { picture, layers })
+    }
+
+    /// Where the encoders of the smaller sizes of our picture write, on a connection that takes them.
+    pub fn layers(&self) -> &[(u8, mpsc::Sender<EncodedFrame>)] {
+        &self.layers
+    }
+
+    /// A way out for each smaller size.
+    pub(super) fn open_layers(&mut self, layers: &[(u8, u32)], track: &Arc<TrackLocalStaticRTP>) {
+        for (layer, ssrc) in layers {
+            let (frames, queue) = mpsc::channel(send::VIDEO_QUEUE);
+            self.tasks.push(tokio::spawn(send::video(queue, track.clone(), *ssrc, self.monitor.clone())));
+            self.monitor.streams.add_layer(*layer, *ssrc);
+            self.layers.push((*layer, frames));
+        }
     }
 }
 
