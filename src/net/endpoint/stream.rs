@@ -142,10 +142,11 @@ async fn run_stream(
     stream: TcpStream,
     queue: mpsc::Receiver<Box<[u8]>>,
 ) {
-    let (read, write) = stream.into_split();
+    // Both live until it is forgotten: whoever is hung up on and comes back finds room.
+    let (mut read, mut write) = stream.into_split();
     tokio::select! {
-        () = inward(&shared, at, number, read) => {}
-        () = outward(write, queue) => {}
+        () = inward(&shared, at, number, &mut read) => {}
+        () = outward(&mut write, queue) => {}
     }
     if let Some(shared) = shared.upgrade() {
         let mut state = shared.state();
@@ -156,7 +157,7 @@ async fn run_stream(
 }
 
 /// Until the stream ends or is silent, what comes is no frame, or it has proved nothing in time.
-async fn inward(shared: &Weak<Shared>, at: (PortId, SocketAddr), number: u64, read: tcp::OwnedReadHalf) {
+async fn inward(shared: &Weak<Shared>, at: (PortId, SocketAddr), number: u64, read: &mut tcp::OwnedReadHalf) {
     let mut read = BufReader::with_capacity(16 * 1024, read);
     let mut frame = [0; MAX_FRAME];
     let trial = tokio::time::Instant::now() + TRIAL;
@@ -180,7 +181,7 @@ async fn inward(shared: &Weak<Shared>, at: (PortId, SocketAddr), number: u64, re
 }
 
 /// Until the stream breaks or nobody can send into it any more.
-async fn outward(mut write: tcp::OwnedWriteHalf, mut queue: mpsc::Receiver<Box<[u8]>>) {
+async fn outward(write: &mut tcp::OwnedWriteHalf, mut queue: mpsc::Receiver<Box<[u8]>>) {
     let (mut datagrams, mut bytes) = (Vec::new(), Vec::new());
     while queue.recv_many(&mut datagrams, BURST).await > 0 {
         bytes.clear();
