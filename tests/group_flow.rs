@@ -45,6 +45,11 @@ impl Person {
     }
 
     fn with(name: &'static str, settings: Settings) -> Self {
+        Self::at(name, settings, &["127.0.0.1"])
+    }
+
+    fn at(name: &'static str, settings: Settings, addresses: &[&str]) -> Self {
+        let bind = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let engine = Engine::start(EngineSetup {
             settings: Settings { name: name.into(), ..settings },
             media: MediaSetup {
@@ -54,7 +59,7 @@ impl Person {
                 picture: PictureRequest { resolution: Resolution::new(160, 96), fps: 10 },
                 ..MediaSetup::default()
             },
-            net: NetConfig { bind: vec!["127.0.0.1".parse().unwrap()], ..NetConfig::default() },
+            net: NetConfig { bind, ..NetConfig::default() },
             wake: None,
         });
         Self {
@@ -95,9 +100,12 @@ impl Person {
     }
 
     fn join(name: &'static str, invite: &str) -> Self {
-        let guest = Self::new(name);
-        guest.engine.send(Command::JoinCall(Redacted(invite.into())));
-        guest
+        Self::new(name).joins(invite)
+    }
+
+    fn joins(self, invite: &str) -> Self {
+        self.engine.send(Command::JoinCall(Redacted(invite.into())));
+        self
     }
 
     /// Who is there, by name.
@@ -151,6 +159,20 @@ fn three() -> (Person, Person, Person, String) {
     let (mut bo, mut cy) = (Person::join("Bo", &invite), Person::join("Cy", &invite));
     wait(&mut [&mut ann, &mut bo, &mut cy], "three", |person| person.sees().len() == 2);
     (ann, bo, cy, invite)
+}
+
+#[test]
+fn two_who_cannot_reach_each_other_meet_through_a_third() {
+    let many = Settings { guests: Guests::Many, ..Settings::default() };
+    let (mut ann, invite) = founded(Person::at("Ann", many, &["127.0.0.1", "::1"]));
+    // One has only IPv4, the other only IPv6.
+    let mut bo = Person::new("Bo").joins(&invite);
+    let mut cy = Person::at("Cy", Settings::default(), &["::1"]).joins(&invite);
+    wait(&mut [&mut ann, &mut bo, &mut cy], "all see all", |person| person.watches(2));
+    let (path, direct) = (&bo.stats[&bo.id("Cy")].candidate_pair, &bo.stats[&bo.id("Ann")].candidate_pair);
+    assert_eq!(path.remote, "relay (another member of the call)");
+    assert!(direct.remote.starts_with("host 127.0.0.1:"), "{}", direct.remote);
+    assert_eq!((bo.sees(), cy.sees()), (vec!["Ann", "Cy"], vec!["Ann", "Bo"]));
 }
 
 #[test]

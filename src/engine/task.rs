@@ -12,6 +12,7 @@
 mod apply;
 mod choice;
 mod codes;
+mod detour;
 mod door;
 mod exchange;
 mod face;
@@ -237,6 +238,7 @@ impl Task {
                     if now >= next_stats {
                         next_stats = now + STATS;
                         self.look_for_lost();
+                        self.tend_detours().await;
                         self.tell_stats().await;
                         self.measure();
                     }

@@ -9,17 +9,21 @@
 //!     all the rest > the line that last sent to where it comes from
 //! ```
 //!
-//! Where UDP does not get through, the same addresses and numbers are tried over TCP ([`stream`]).
+//! Where UDP does not get through, the same addresses and numbers are tried over TCP ([`stream`]); where nothing does,
+//! another member of the room may pass datagrams on ([`hop`]).
 //!
 //! A *line* is one connection's share of the port. What belongs to no line is forgotten where it is read: a
 //! connection never sees it, and no memory is taken. webrtc binds a socket of its own for each address besides
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
 
+pub(super) mod hop;
 pub(super) mod stream;
 
 use super::sockets::send_now;
 use super::{NetEvent, keys};
 use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
+use crate::room::roster::MemberId;
+use hop::{Allowance, Hops};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -64,8 +68,8 @@ struct Shared {
     state: Mutex<State>,
     /// Counts the changes that make what a line remembers of [`LineHandle::sends_to`] void.
     epoch: AtomicU64,
-    /// Whether there has ever been a stream: most calls need not look for one.
-    has_streams: AtomicBool,
+    /// Whether there has ever been a stream or a hop: most calls need not look for one.
+    has_others: AtomicBool,
 }
 
 struct State {
@@ -77,6 +81,7 @@ struct State {
     asked: Asked,
     doorbell: Doorbell,
     streams: Streams,
+    hops: Hops,
     next: u64,
 }
 
@@ -105,6 +110,11 @@ struct Line {
     knock: Option<Knock>,
     /// Gets what STUN servers say to what it asked.
     keeper: Option<mpsc::Sender<([u8; stun::TRANSACTION], SocketAddr)>>,
+    /// Who is at the other end, if it may be reached through us.
+    member: Option<MemberId>,
+    /// Where media and handshakes of the other end come in from.
+    heard: Option<(PortId, SocketAddr)>,
+    allowance: Allowance,
 }
 
 /// The newest check of the guest that came first, handed on when it is let in.
@@ -160,10 +170,11 @@ impl Default for Endpoint {
             asked: Asked::default(),
             doorbell: Doorbell::new(u64::from_ne_bytes(keys::random())),
             streams: Streams::default(),
+            hops: Hops::default(),
             next: 0,
         };
-        let (epoch, has_streams) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Shared { state: Mutex::new(state), epoch, has_streams }))
+        let (epoch, has_others) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shared { state: Mutex::new(state), epoch, has_others }))
     }
 }
 
@@ -226,6 +237,9 @@ impl Endpoint {
             their_key: None,
             knock: None,
             keeper: None,
+            member: None,
+            heard: None,
+            allowance: Allowance::default(),
         };
         state.lines.insert(id, line);
         LineHandle { endpoint: self.clone(), id, has_invite, taken: OnceLock::new() }
@@ -257,7 +271,13 @@ impl State {
         let mut run: Option<(DoorId, usize)> = None;
         let (mut end, mut of_use) = (0, false);
         for datagram in bytes.chunks(stride.max(1)) {
-            let line = self.owner(now, port, from, datagram);
+            let line = match hop::is_framed(datagram) {
+                true => {
+                    of_use |= self.hop(now, port, from, datagram);
+                    None
+                }
+                false => self.owner(now, port, from, datagram),
+            };
             of_use |= line.is_some();
             if let Some((id, start)) = run
                 && line != Some(id)
@@ -347,6 +367,7 @@ impl State {
     }
 
     fn deliver(&mut self, id: DoorId, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) {
+        self.note_heard(id, port, from, bytes);
         let inbox = self.lines.get(&id).and_then(|line| line.inboxes.iter().find(|(at, _)| *at == port));
         if let Some((_, inbox)) = inbox {
             // No room: lost, as on the network.
@@ -355,7 +376,7 @@ impl State {
     }
 
     fn send(&self, port: PortId, destination: SocketAddr, contents: &[u8]) {
-        if self.streams.send(port, destination, contents) {
+        if self.by_hop(port, destination, contents) || self.streams.send(port, destination, contents) {
             return;
         }
         if let Some(port) = self.ports.get(port) {
@@ -370,6 +391,7 @@ impl State {
     }
 
     fn forget(&mut self, id: DoorId) {
+        self.hops.end(id);
         if let Some(line) = self.lines.remove(&id) {
             for remote in line.remotes {
                 if self.remotes.get(&remote) == Some(&id) {
@@ -534,10 +556,15 @@ impl LineHandle {
         }
     }
 
-    /// Sends over TCP if there is a stream; gives whether nothing need go over UDP.
-    pub fn by_stream(&self, port: PortId, transmit: &Transmit<'_>) -> bool {
-        if !self.endpoint.0.has_streams.load(Ordering::Relaxed) {
+    /// Sends by way of another member if the address is such a one, over TCP if there is a stream; gives whether
+    /// nothing need go over UDP.
+    pub fn by_others(&self, port: PortId, transmit: &Transmit<'_>) -> bool {
+        if !self.endpoint.0.has_others.load(Ordering::Relaxed) {
             return false;
+        }
+        if hop::is_hop(transmit.destination) {
+            self.endpoint.0.send_by_hop(port, transmit);
+            return true;
         }
         let state = self.endpoint.0.state();
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);

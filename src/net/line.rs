@@ -111,7 +111,7 @@ impl AsyncUdpSocket for LineSocket {
             return self.own.poll_send(context, transmit);
         }
         self.note(transmit.destination, transmit.contents);
-        if self.line.by_stream(self.port, transmit) {
+        if self.line.by_others(self.port, transmit) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         // Only one task at a time could be woken when there is room again: others would wait for ever.

@@ -3,6 +3,7 @@
 
 mod browser;
 mod forward;
+mod hop;
 mod pair;
 mod requests;
 mod server;

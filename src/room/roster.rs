@@ -285,6 +285,14 @@ impl Roster {
         self.neighbours.iter().filter_map(said).chain([(self.me, self.means)]).collect()
     }
 
+    /// Who says that they are linked to this member, and can pass on what the two of us send to each other.
+    pub fn between(&self, member: MemberId) -> Vec<MemberId> {
+        let is_linked = |report: &Report| report.members.iter().any(|entry| entry.id == member);
+        let stands =
+            |one: &Neighbour| one.report.as_ref().is_some_and(|said| said.means.forwards && is_linked(said));
+        self.neighbours.iter().filter(|(id, one)| **id != member && stands(one)).map(|(id, _)| *id).collect()
+    }
+
     /// Puts somebody out. The others hear of it, and so does the one who is put out: their link ends a moment later.
     pub fn remove(&mut self, now: Instant, id: MemberId) -> Result<(), Refused> {
         if !self.is_host() {

@@ -257,3 +257,27 @@ fn a_call_over_a_relay_moves_to_the_direct_path() {
         }
     }
 }
+
+/// Each reaches the host, and neither the other.
+#[test]
+fn two_behind_strict_routers_meet_through_the_host() {
+    let _alone = alone();
+    let Some(lab) = Lab::new("hop") else { return skip(NO_LAB) };
+    let _server = serve(&lab);
+    lab.route("ra", Kind::Symmetric);
+    lab.route("rb", Kind::Symmetric);
+    let host = Person::new(&lab, "net", &["call", "--guests", "many"]);
+    let invite = host.codes.next(PATIENCE);
+    let guests = ["a", "b"].map(|place| Person::new(&lab, place, &["answer", &invite, "--stats", "-"]));
+    for guest in &guests {
+        wait_for("pictures of the two others", PATIENCE, || {
+            let stats: Value = serde_json::from_str(&guest.codes.next(PATIENCE)).ok()?;
+            let peers = stats["peers"].as_array()?;
+            let seen =
+                peers.iter().filter(|peer| peer["inbound"]["video"]["framesDecoded"].as_u64() > Some(10));
+            let is_by_host =
+                |peer: &&Value| peer["candidatePair"]["remote"] == "relay (another member of the call)";
+            (seen.count() == 2 && peers.iter().filter(is_by_host).count() == 1).then_some(())
+        });
+    }
+}

@@ -61,6 +61,8 @@ pub(super) struct Link {
     pub wishes: BTreeMap<u8, Option<Bitrate>>,
     /// A hub has no use for a picture of ours of a higher rate.
     pub cap: Option<Bitrate>,
+    /// Members through whom the other end was tried, by the connection that did.
+    pub detours: Vec<(u64, MemberId)>,
 }
 
 impl Link {
@@ -150,6 +152,7 @@ impl Task {
             layers: BTreeMap::new(),
             wishes: BTreeMap::new(),
             cap: None,
+            detours: Vec::new(),
         };
         self.links.insert(PeerId(self.people), link);
         PeerId(self.people)

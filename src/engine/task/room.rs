@@ -184,6 +184,7 @@ impl Task {
             Ok(()) => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.counts = true;
+                    link.peer.iter().for_each(|peer| peer.connection.set_member(member));
                 }
                 self.tell_remote(id);
             }

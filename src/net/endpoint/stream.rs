@@ -110,7 +110,7 @@ impl Shared {
         state.next += 1;
         let number = state.next;
         state.streams.0.insert((port, remote), Stream { queue, is_proven: false, number });
-        self.has_streams.store(true, Ordering::Relaxed);
+        self.has_others.store(true, Ordering::Relaxed);
         tokio::spawn(run_stream(Arc::downgrade(self), (port, remote), number, stream, waiting));
     }
 

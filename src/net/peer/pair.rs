@@ -1,6 +1,7 @@
 //! Statistics of a connection: above all, between which two addresses it goes.
 
 use super::Peer;
+use crate::net::endpoint::hop::is_hop;
 use crate::net::sdp;
 use crate::stats::PeerStats;
 use rtc::statistics::report::RTCStatsReportEntry;
@@ -47,12 +48,17 @@ impl Peer {
             let only = description.and_then(|description| sdp::only_candidate(&description.sdp));
             remote = only.map(|(address, kind)| format!("{kind} {address} udp")).unwrap_or_default();
         }
-        if let Some((from, to)) = self.runtime.sockets.moved_to() {
+        let moved = self.runtime.sockets.moved_to();
+        let heard = moved.map_or(from, |(_, to)| Some(to));
+        if let Some((from, to)) = moved {
             // webrtc does not know of it.
             let description = self.connection.remote_description().await;
             let kind = description.and_then(|description| sdp::kind_of(&description.sdp, to));
             let kind = kind.as_deref().unwrap_or("prflx");
             (local, remote) = (format!("host {from} udp"), format!("{kind} {to} udp"));
+        }
+        if heard.is_some_and(is_hop) {
+            remote = "relay (another member of the call)".into();
         }
         into.candidate_pair.local = local;
         into.candidate_pair.remote = remote;

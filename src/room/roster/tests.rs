@@ -530,3 +530,30 @@ fn an_id_is_sixteen_digits() {
         assert!(text.parse::<MemberId>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn who_stands_between_two_is_linked_to_both_and_able_to() {
+    let now = at(0);
+    let mut roster = Roster::new(id(0), "Ann", true);
+    let said = |number, forwards, members: &[u8]| Report {
+        number,
+        order: 1,
+        host: id(0),
+        locked: false,
+        removed: Vec::new(),
+        ruling: Ruling::default(),
+        means: Means { forwards, ..Means::default() },
+        members: members.iter().map(|n| Entry { id: id(*n), name: String::new(), order: 2 }).collect(),
+    };
+    for n in [1, 2, 3] {
+        roster.handle_link(now, id(n), "").unwrap();
+    }
+    assert_eq!(roster.between(id(4)), [], "nobody has said anything");
+    for (n, forwards, members) in [(1, true, &[0, 4][..]), (2, false, &[0, 4]), (3, true, &[0])] {
+        roster.handle_report(now, id(n), said(1, forwards, members)).unwrap();
+    }
+    assert_eq!(roster.between(id(4)), [id(1)]);
+    assert_eq!(roster.between(id(1)), [], "not themselves");
+    roster.handle_unlink(now, id(1));
+    assert_eq!(roster.between(id(4)), []);
+}
