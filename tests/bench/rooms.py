@@ -31,8 +31,8 @@ import groups
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 60
-# Encoders and buffers have grown to their size.
-SETTLE_S = 20
+# Encoders, buffers and what is kept for repairs have grown to their size.
+SETTLE_S = 60
 AFTER_KILL_S = 12
 FIRST_PICTURE = "picture is here"
 IS_HUB = "You pass everything on"
