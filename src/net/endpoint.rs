@@ -17,6 +17,7 @@
 //! ([`line`](super::line)): it serves TURN, whose allocations belong to a port, and lends webrtc its name.
 
 pub(super) mod hop;
+mod reports;
 pub(super) mod stream;
 
 use super::sockets::send_now;
@@ -24,6 +25,7 @@ use super::{NetEvent, keys};
 use crate::invite::{Admits, Caller, DoorId, Doorbell, Secret, stun};
 use crate::room::roster::MemberId;
 use hop::{Allowance, Hops};
+use reports::Reports;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -115,6 +117,7 @@ struct Line {
     /// Where media and handshakes of the other end come in from.
     heard: Option<(PortId, SocketAddr)>,
     allowance: Allowance,
+    reports: Reports,
 }
 
 /// The newest check of the guest that came first, handed on when it is let in.
@@ -240,6 +243,7 @@ impl Endpoint {
             member: None,
             heard: None,
             allowance: Allowance::default(),
+            reports: Reports::default(),
         };
         state.lines.insert(id, line);
         LineHandle { endpoint: self.clone(), id, has_invite, taken: OnceLock::new() }
@@ -282,7 +286,7 @@ impl State {
             if let Some((id, start)) = run
                 && line != Some(id)
             {
-                self.deliver(id, port, from, stride, &bytes[start..end]);
+                self.deliver(now, id, port, from, stride, &bytes[start..end]);
                 run = None;
             }
             if let (Some(id), None) = (line, run) {
@@ -291,7 +295,7 @@ impl State {
             end += datagram.len();
         }
         if let Some((id, start)) = run {
-            self.deliver(id, port, from, stride, &bytes[start..end]);
+            self.deliver(now, id, port, from, stride, &bytes[start..end]);
         }
         of_use
     }
@@ -364,15 +368,6 @@ impl State {
         }
         line.knock =
             Some(Knock { name, port, datagram: Datagram { from, bytes: bytes.into(), stride: bytes.len() } });
-    }
-
-    fn deliver(&mut self, id: DoorId, port: PortId, from: SocketAddr, stride: usize, bytes: &[u8]) {
-        self.note_heard(id, port, from, bytes);
-        let inbox = self.lines.get(&id).and_then(|line| line.inboxes.iter().find(|(at, _)| *at == port));
-        if let Some((_, inbox)) = inbox {
-            // No room: lost, as on the network.
-            let _ = inbox.try_send(Datagram { from, bytes: bytes.into(), stride });
-        }
     }
 
     fn send(&self, port: PortId, destination: SocketAddr, contents: &[u8]) {

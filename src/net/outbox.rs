@@ -4,10 +4,12 @@
 //! Here the relay leaves all it has for a connection, and wakes the driver once; an interceptor
 //! ([`forwarding`](super::intercept)) takes everything out in that one round.
 
+use super::endpoint::LineHandle;
 use crate::relay::Forward;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Packets between the relay and the connection: half a second at 10 Mbit/s. One that finds no room is lost, and
@@ -19,14 +21,14 @@ pub struct Outbox {
     queue: Mutex<VecDeque<(u64, Forward)>>,
     /// Something was put in since the driver was woken.
     is_news: AtomicBool,
-    driver: OnceLock<Arc<Notify>>,
+    driver: OnceLock<(Arc<Notify>, Weak<LineHandle>)>,
 }
 
 impl Outbox {
-    /// What ends the driver's sleep.
-    pub(super) fn connect(&self, driver: Arc<Notify>) {
+    /// What ends the driver's sleep, and whence its datagrams come.
+    pub(super) fn connect(&self, driver: Arc<Notify>, line: Weak<LineHandle>) {
         // Said once, when the connection is made.
-        let _ = self.driver.set(driver);
+        let _ = self.driver.set((driver, line));
     }
 
     /// `relay`: whose it is. `false`: there was no room. It leaves with the next [`Self::send`].
@@ -43,9 +45,17 @@ impl Outbox {
     /// What was put in leaves now.
     pub fn send(&self) {
         if self.is_news.swap(false, Ordering::Relaxed)
-            && let Some(driver) = self.driver.get()
+            && let Some((driver, line)) = self.driver.get()
+            && !line.upgrade().is_some_and(|line| line.expect_reports(Instant::now()))
         {
             driver.notify_one();
+        }
+    }
+
+    /// Nothing was put in for a while.
+    pub fn rest(&self) {
+        if let Some(line) = self.driver.get().and_then(|(_, line)| line.upgrade()) {
+            line.take_reports();
         }
     }
 
@@ -66,7 +76,7 @@ mod tests {
     #[tokio::test]
     async fn the_driver_is_woken_once_and_nothing_grows_without_end() {
         let (outbox, driver) = (Outbox::default(), Arc::new(Notify::new()));
-        outbox.connect(driver.clone());
+        outbox.connect(driver.clone(), Weak::new());
         let forward = || Forward {
             receiver: PeerId(1),
             sender: PeerId(2),

@@ -349,7 +349,7 @@ impl Peer {
         let (audio_out, audio_in) = mpsc::channel(send::AUDIO_QUEUE);
         let (control, outgoing) = mpsc::channel(control::QUEUE);
         let keyframe = Arc::new(Notify::new());
-        monitor.streams.outbox.connect(runtime.nudger());
+        monitor.streams.outbox.connect(runtime.nudger(), Arc::downgrade(&runtime.line));
         let mut tasks = vec![
             tokio::spawn(send::audio(audio_in, audio_track, monitor.clone())),
             tokio::spawn(send::video(video_in, video_track.clone(), video, monitor.clone())),

@@ -16,7 +16,7 @@ use crate::ports::PeerId;
 use crate::relay::{Encoding, Forward, Relay, Request, View};
 use crate::units::Bitrate;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -26,6 +26,9 @@ const PACKETS: usize = 512;
 const ORDERS: usize = 64;
 /// Packets that are taken in one go, before deadlines are looked at.
 const BATCH: usize = 64;
+
+/// So long after the last packet what waits for more waits no longer.
+const REST: Duration = Duration::from_millis(20);
 
 /// What the relay wants of the engine: the senders are to be told.
 pub type SfuEvent = Request;
@@ -105,8 +108,10 @@ async fn run(
 ) {
     let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, Forwards>::new());
     let mut batch = Vec::with_capacity(BATCH);
+    // When the connections are told that nothing is sent for now.
+    let mut rests: Option<Instant> = None;
     loop {
-        let deadline = relay.deadline();
+        let deadline = relay.deadline().into_iter().chain(rests).min();
         let sleep = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -145,6 +150,7 @@ async fn run(
                 tracing::trace!("a connection is behind: a forwarded packet was lost");
             }
         };
+        let had_packets = !batch.is_empty();
         for relayed in batch.drain(..) {
             match relayed {
                 Relayed::Packet { from, source, packet } => {
@@ -160,6 +166,11 @@ async fn run(
         }
         relay.handle_timeout(now, &mut emit);
         links.values().for_each(|link| link.send());
+        if had_packets {
+            rests = Some(now + REST);
+        } else if rests.take_if(|at| *at <= now).is_some() {
+            links.values().for_each(|link| link.rest());
+        }
         // What a sender was told of a layer counts as told: it must not be lost.
         while let Ok(room) = events.try_reserve() {
             let Some(request) = relay.poll_request() else { break };
@@ -173,7 +184,6 @@ mod tests {
     use super::*;
     use crate::units::Resolution;
     use std::collections::HashSet;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn what_finds_no_room_with_the_engine_is_told_later() {

@@ -7,6 +7,8 @@
 //! `vp8` does it with a browser that has no H.264. `page` does the same with the page for people without the app, pressed
 //! and read as a person would, `knock` what needs no reply, a browser at the app's door, and `room` calls of more than two.
 
+#[path = "../support/chromium.rs"]
+mod chromium;
 mod devtools;
 mod knock;
 mod page;
@@ -16,38 +18,20 @@ mod server;
 mod support;
 mod vp8;
 
+use chromium::{browser_options, find_browser};
 use serde_json::Value;
 use server::Server;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Lines, Running, Scratch, alone, find_program, skip, wait_for};
+use support::{Lines, Running, Scratch, alone, wait_for};
 
 /// Time for a browser to start, or for a code, on a machine that does other work too.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The rate is counted over a window of at least this length, anywhere in the call.
 const WINDOW_S: f64 = 6.0;
 const MIN_FPS: f64 = 25.0;
-
-const BROWSERS: &[&str] = &[
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
-    "C:\\Program Files (x86)\\Microsoft\\Edge\\Application\\msedge.exe",
-];
-
-fn find_browser() -> Option<PathBuf> {
-    let browser = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| find_program(BROWSERS));
-    if browser.is_none() {
-        skip("no Chromium was found, so no call with a browser was made; install chromium or set CHROMIUM");
-    }
-    browser
-}
 
 fn start_browser(browser: &PathBuf, page: &str, scratch: &Scratch) -> Running {
     let mut command = Command::new(browser);
@@ -58,33 +42,6 @@ fn start_browser(browser: &PathBuf, page: &str, scratch: &Scratch) -> Running {
         .stdout(Stdio::null())
         .stderr(File::create(scratch.join("browser.log")).expect("the folder is ours"));
     Running::start(&mut command)
-}
-
-/// What every browser here is started with.
-fn browser_options(command: &mut Command) -> &mut Command {
-    command
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-pings",
-        ])
-        .args(["--disable-extensions", "--disable-default-apps"])
-        // Fake devices, and permission for them, so that candidates carry real addresses.
-        .args(["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=1,fps=30"])
-        // Else 127.0.0.1 is never a candidate.
-        .arg("--allow-loopback-in-peer-connection")
-        .arg("--autoplay-policy=no-user-gesture-required")
-        // A headless page counts as hidden.
-        .args(["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows"])
-        .arg("--disable-renderer-backgrounding")
 }
 
 fn start_twocan(verb: &str, more: &[&str], scratch: &Scratch) -> Running {

@@ -6,7 +6,12 @@
 
 #[path = "../support/certificates.rs"]
 mod certificates;
+#[path = "../support/chromium.rs"]
+mod chromium;
 mod control;
+#[allow(dead_code)] // our part of it
+#[path = "../browser/devtools.rs"]
+mod devtools;
 mod network;
 mod server;
 #[path = "../support/mod.rs"]
@@ -14,6 +19,8 @@ mod support;
 mod viewer;
 
 use certificates::certificates;
+use chromium::{browser_options, find_browser};
+use devtools::Browser;
 use network::is_inside;
 use serde_json::Value;
 use server::{GUARDED, Janus, MISSING, OPEN, PIN, VP8};
@@ -187,6 +194,33 @@ fn who_is_drawn_small_is_asked_for_small() {
     let last = cy.draws("Ann", drawn(160), 160);
     assert_eq!(last.inbound.video.freeze_count, 0, "a change of size stopped the picture");
     ann.sees_and_hears("Bo");
+}
+
+/// Each in three sizes, which the other asks for as it pleases.
+#[test]
+fn a_browser_in_the_room_sends_and_gets_all_sizes() {
+    let _one = alone();
+    if !is_inside("a_browser_in_the_room_sends_and_gets_all_sizes") {
+        return;
+    }
+    let scratch = Scratch::new("janus-browser");
+    let Some(program) = find_browser() else { return };
+    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
+    let _ann = Member::join(&scratch, "Ann", &janus.address(OPEN), |command| {
+        command.args(["--size", "640x360"]);
+    });
+    let mut cy = Viewer::join("Cy", &janus.address(OPEN));
+    let browser = Browser::start(&program, &scratch, "profile", &[]);
+    let page = concat!("file://", env!("CARGO_MANIFEST_DIR"), "/tests/janus/guest.html");
+    let mut page = browser.open(&format!("{page}?port={}&room={OPEN}", janus.port), (640, 480), false);
+    page.wait("app.sees('Ann', 640) && app.hears('Ann')");
+    page.ask("app.choose('Ann', 0)");
+    page.wait("app.sees('Ann', 160)");
+    // Of a picture of this size Chromium makes no third one.
+    for (pixels, width) in [(1280, 640), (320, 320)] {
+        cy.draws("Chromium", Resolution::new(pixels, pixels * 9 / 16), width);
+    }
+    assert_eq!(page.text("app.trouble"), "");
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! Such an address is a candidate like any other, the least preferred of all, and means something to one program only.
 //! To ICE and everything above, it is a path.
 
-use super::{DoorId, LineHandle, PortId, Shared, State};
+use super::{DoorId, Line, LineHandle, PortId, Shared, State};
 use crate::invite::stun;
 use crate::room::roster::MemberId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -147,7 +147,7 @@ impl State {
         if !line.allowance.take(now, datagram.len()) {
             return true;
         }
-        let is_receiver = |(id, line): &(&DoorId, &super::Line)| {
+        let is_receiver = |(id, line): &(&DoorId, &Line)| {
             **id != of && line.member == Some(to) && line.heard.is_some_and(|(_, at)| !is_hop(at))
         };
         // Of two connections with one member the newer one counts.
@@ -160,7 +160,7 @@ impl State {
     fn passed_on(&mut self, now: Instant, port: PortId, by: DoorId, of: MemberId, datagram: &[u8]) -> bool {
         let Some(from) = self.hops.to(by, of).map(|hop| hop.address) else { return false };
         let Some(line) = self.owner(now, port, from, datagram) else { return false };
-        self.deliver(line, port, from, datagram.len(), datagram);
+        self.deliver(now, line, port, from, datagram.len(), datagram);
         true
     }
 
@@ -175,14 +175,13 @@ impl State {
         }
         true
     }
+}
 
-    /// Where the other end of a line sends from. What anybody could send does not count.
-    pub(super) fn note_heard(&mut self, id: DoorId, port: PortId, from: SocketAddr, datagram: &[u8]) {
-        if let Some(line) = self.lines.get_mut(&id)
-            && line.heard != Some((port, from))
-            && !stun::is_stun(datagram)
-        {
-            line.heard = Some((port, from));
+impl Line {
+    /// Where the other end sends from: it has chosen that path. Checks come from anywhere.
+    pub(super) fn note_heard(&mut self, port: PortId, from: SocketAddr, datagram: &[u8]) {
+        if self.heard != Some((port, from)) && !stun::is_stun(datagram) {
+            self.heard = Some((port, from));
         }
     }
 }

@@ -5,10 +5,10 @@
 //!    500 tap       counts; reads reports and requests       1000 estimate  numbers what leaves; feedback, our estimator
 //!   2000 stamp     says in a layered picture what is what
 //!   3000 pacer     spreads video, lets sound pass, sends again what is asked for, fills probes
+//!   3500 forwarding  what the relay sends comes in here
 //!   6300 twcc      tells when packets arrived              6400 reports   what the path lost, without repairs
 //!   6500 rtx       repairs back into the original          7000 nack      asks for what is missing, drops what came twice
-//!  11000 reports   sender reports from capture time      20000 forwarding  what the relay sends comes in here
-//!  60000 sink      to the media threads
+//!  11000 reports   sender reports from capture time      60000 sink      to the media threads
 //! ```
 //!
 //! The default registry is never used: with retransmission negotiated its NACK generator does not see what was
@@ -48,12 +48,12 @@ pub(super) fn registry(monitor: &Arc<Monitor>) -> Registry {
         .with(Slot::CongestionControl, estimate::Estimate::new(monitor.clone()))
         .with(Slot::from(2_000), stamp::Stamp::new(monitor.clone()))
         .with(Slot::Pacer, pacer::Pacing::new(monitor.clone()))
+        .with(Slot::from(3_500), forwarding::Forwarding::new(monitor.clone()))
         .with(Slot::from(6_300), twcc.build())
         .with(Slot::from(6_400), ReceiverReportBuilder::new().build())
         .with(Slot::from(6_500), rtx::RtxUnwrap::default())
         .with(Slot::NackGenerator, nack::Nack::new(monitor.clone()))
         .with(Slot::SenderReport, reports::SenderReports::new(monitor.clone()))
-        .with(Slot::from(20_000), forwarding::Forwarding::new(monitor.clone()))
         .with(Slot::from(60_000), sink::Sink::new(monitor.clone()))
 }
 

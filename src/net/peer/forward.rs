@@ -47,6 +47,11 @@ impl Forwards {
         self.outbox.send();
     }
 
+    /// Nothing was put in for a while.
+    pub fn rest(&self) {
+        self.outbox.rest();
+    }
+
     #[cfg(test)]
     pub fn to_nobody() -> Self {
         Self { outbox: Arc::default(), relay: 0 }
