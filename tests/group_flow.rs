@@ -465,3 +465,14 @@ fn a_member_who_lies_and_floods_harms_nobody() {
     wait(&mut [&mut ann, &mut bo], "without it", |person| !person.sees().contains(&"Mallory"));
     drop(rogue);
 }
+
+/// A browser that is shut, or a farewell that is lost on the way.
+#[test]
+fn who_leaves_without_a_farewell_has_left() {
+    let (mut ann, invite) = founded(Person::new("Ann"));
+    let rogue = Rogue::join(&invite, MemberId([7; 8]));
+    wait(&mut [&mut ann], "the guest", |ann| ann.sees() == ["Mallory"]);
+    let Rogue { runtime, peer } = rogue;
+    runtime.block_on(peer.close());
+    wait(&mut [&mut ann], "the end", |ann| ann.state == CallState::Ended(EndReason::TheyHungUp));
+}

@@ -41,7 +41,8 @@ pub(super) async fn open(connection: &dyn PeerConnection) -> Result<Arc<dyn Data
     opened.map_err(|error| NetError::Internal(error.to_string()))
 }
 
-/// Runs until the channel is closed, or until `outgoing` is dropped and what was in it has arrived.
+/// Runs until the channel is closed, or until `outgoing` is dropped and what was in it has arrived. That nobody hears
+/// the events any more is no end: our farewell may still be on its way out.
 pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut outgoing: mpsc::Receiver<String>,
@@ -59,9 +60,7 @@ pub(super) async fn run(
                 Some(DataChannelEvent::OnOpen) => {
                     open = true;
                     runtime.settle();
-                    if events.send(NetEvent::ControlOpen).await.is_err() {
-                        return;
-                    }
+                    let _ = events.send(NetEvent::ControlOpen).await;
                 }
                 Some(DataChannelEvent::OnMessage(message)) => {
                     if !limit.admit(Instant::now()) {
@@ -73,11 +72,12 @@ pub(super) async fn run(
                         continue;
                     }
                     let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
-                    if events.send(NetEvent::Control(text)).await.is_err() {
-                        return;
-                    }
+                    let _ = events.send(NetEvent::Control(text)).await;
                 }
-                Some(DataChannelEvent::OnClose) | None => return,
+                Some(DataChannelEvent::OnClose) | None => {
+                    let _ = events.send(NetEvent::ControlClosed).await;
+                    return;
+                }
                 Some(_) => {}
             },
             Ok(()) = link.changed() => match *link.borrow_and_update() {

@@ -327,10 +327,10 @@ impl State {
             Some(Asker::Line(id)) => {
                 let line = self.lines.get(id)?;
                 let key = line.their_key.as_ref();
-                if let Some(turned) = key.and_then(|key| stun::refusal(datagram, key)) {
-                    let _ = line.events.try_send(NetEvent::TurnedAway(turned));
-                }
-                Some(*id)
+                // A refusal is no sign of life of the connection: it ends here.
+                let Some(turned) = key.and_then(|key| stun::refusal(datagram, key)) else { return Some(*id) };
+                let _ = line.events.try_send(NetEvent::TurnedAway(turned));
+                None
             }
             Some(Asker::Keeper(id)) => {
                 let keeper = self.lines.get(id)?.keeper.as_ref()?;

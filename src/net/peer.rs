@@ -77,11 +77,19 @@ pub struct Peer {
     keys: Keys,
     /// Candidates that came before the other side's description; `None` once that is there.
     early: Mutex<Option<Vec<String>>>,
+    closed: bool,
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         self.tasks.iter().chain(&self.control_task).for_each(JoinHandle::abort);
+        // webrtc's driver runs on by itself, and would answer for ever.
+        if !self.closed
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let connection = self.connection.clone();
+            runtime.spawn(async move { connection.close().await });
+        }
     }
 }
 
@@ -267,7 +275,9 @@ impl Peer {
             self.tasks.iter().for_each(JoinHandle::abort);
             self.connection.close().await
         };
-        match tokio::time::timeout(CLOSING, closing).await {
+        let closed = tokio::time::timeout(CLOSING, closing).await;
+        self.closed = matches!(closed, Ok(Ok(())));
+        match closed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
             Err(_) => tracing::debug!("the connection took too long to close"),
@@ -392,6 +402,7 @@ impl Peer {
             lease,
             keys: keys.clone(),
             early,
+            closed: false,
         };
         peer.open_layers(&smaller, &video_track);
         Ok((peer, gathering))

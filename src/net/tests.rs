@@ -17,6 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 mod codecs;
+mod farewell;
 
 /// A test that waits longer than this for anything has failed; a loaded machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(30);

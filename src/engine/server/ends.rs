@@ -267,6 +267,7 @@ impl Ends {
             // Words of the people's own connections.
             NetEvent::Link(Link::Connecting)
             | NetEvent::ControlOpen
+            | NetEvent::ControlClosed
             | NetEvent::Control(_)
             | NetEvent::Knock(_)
             | NetEvent::BrowserKnock(_)

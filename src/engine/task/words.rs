@@ -28,6 +28,8 @@ impl Task {
                     }
                     self.happen(id, Happening::Connected);
                 }
+                // They closed the channel, and nothing comes any more: their farewell was lost on the way.
+                Link::Interrupted if peer.control_closed => self.happen(id, Happening::Bye),
                 Link::Interrupted => self.happen(id, Happening::Interrupted),
                 Link::Failed | Link::Closed => self.happen(id, Happening::LinkFailed),
             },
@@ -38,6 +40,10 @@ impl Task {
                 self.tell_view(id);
                 self.tell_hand(id);
                 self.begin_trust(id).await;
+            }
+            NetEvent::ControlClosed => {
+                let peer = link.peer.iter_mut();
+                peer.for_each(|peer| (peer.control_open, peer.control_closed) = (false, true));
             }
             NetEvent::Control(text) => self.handle_message(id, &text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
