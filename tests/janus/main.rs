@@ -118,109 +118,106 @@ fn refused(command: &mut Command) -> (Option<i32>, String) {
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-#[test]
-fn two_people_see_and_hear_each_other_until_one_leaves() {
+/// Runs the test in a network of its own, with a Janus there.
+fn beside_janus(test: &str, check: impl FnOnce(&Scratch, Janus)) {
     let _one = alone();
-    if !is_inside("two_people_see_and_hear_each_other_until_one_leaves") {
+    if !is_inside(test) {
         return;
     }
-    let scratch = Scratch::new("janus-two");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let mut ann = Member::join(&scratch, "Ann", &janus.address(GUARDED), with_pin);
-    let mut bo = Member::join(&scratch, "Bo", &janus.address(GUARDED), with_pin);
-    ann.sees_and_hears("Bo");
-    bo.sees_and_hears("Ann");
-    assert_eq!(bo.stop(), Some(0));
-    ann.hears_said("Bo has left.");
-    assert_eq!(ann.stop(), Some(0));
+    let scratch = Scratch::new(test);
+    match Janus::start(&scratch) {
+        Some(janus) => check(&scratch, janus),
+        None => skip(NEEDED),
+    }
+}
+
+#[test]
+fn two_people_see_and_hear_each_other_until_one_leaves() {
+    beside_janus("two_people_see_and_hear_each_other_until_one_leaves", |scratch, janus| {
+        let mut ann = Member::join(scratch, "Ann", &janus.address(GUARDED), with_pin);
+        let mut bo = Member::join(scratch, "Bo", &janus.address(GUARDED), with_pin);
+        ann.sees_and_hears("Bo");
+        bo.sees_and_hears("Ann");
+        assert_eq!(bo.stop(), Some(0));
+        ann.hears_said("Bo has left.");
+        assert_eq!(ann.stop(), Some(0));
+    });
 }
 
 #[test]
 fn everybody_comes_over_one_connection_and_may_come_and_go() {
-    let _one = alone();
-    if !is_inside("everybody_comes_over_one_connection_and_may_come_and_go") {
-        return;
-    }
-    let scratch = Scratch::new("janus-many");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let join = |name: &str| Member::join(&scratch, name, &janus.address(OPEN), |_| {});
-    let ann = join("Ann");
-    ann.hears_said("You are in the room.");
-    let mut bo = join("Bo");
-    ann.sees_and_hears("Bo");
-    let cy = join("Cy");
-    for name in ["Bo", "Cy"] {
-        ann.sees_and_hears(name);
-    }
-    for name in ["Ann", "Bo"] {
-        cy.sees_and_hears(name);
-    }
-    assert_eq!(ann.path_of("Bo").unwrap(), ann.path_of("Cy").unwrap());
-    // Who leaves makes room in the description for who comes next; the others are not disturbed.
-    let before = ann.receives("Cy").0;
-    assert_eq!(bo.stop(), Some(0));
-    ann.hears_said("Bo has left.");
-    let di = join("Di");
-    for name in ["Ann", "Cy"] {
-        di.sees_and_hears(name);
-    }
-    for member in [&ann, &cy] {
-        member.sees_and_hears("Di");
-    }
-    assert_eq!(ann.path_of("Di").unwrap(), ann.path_of("Cy").unwrap());
-    assert!(ann.receives("Cy").0 > before + 30, "Cy's picture went on");
+    beside_janus("everybody_comes_over_one_connection_and_may_come_and_go", |scratch, janus| {
+        let join = |name: &str| Member::join(scratch, name, &janus.address(OPEN), |_| {});
+        let ann = join("Ann");
+        ann.hears_said("You are in the room.");
+        let mut bo = join("Bo");
+        ann.sees_and_hears("Bo");
+        let cy = join("Cy");
+        for name in ["Bo", "Cy"] {
+            ann.sees_and_hears(name);
+        }
+        for name in ["Ann", "Bo"] {
+            cy.sees_and_hears(name);
+        }
+        assert_eq!(ann.path_of("Bo").unwrap(), ann.path_of("Cy").unwrap());
+        // Who leaves makes room in the description for who comes next; the others are not disturbed.
+        let before = ann.receives("Cy").0;
+        assert_eq!(bo.stop(), Some(0));
+        ann.hears_said("Bo has left.");
+        let di = join("Di");
+        for name in ["Ann", "Cy"] {
+            di.sees_and_hears(name);
+        }
+        for member in [&ann, &cy] {
+            member.sees_and_hears("Di");
+        }
+        assert_eq!(ann.path_of("Di").unwrap(), ann.path_of("Cy").unwrap());
+        assert!(ann.receives("Cy").0 > before + 30, "Cy's picture went on");
+    });
 }
 
 #[test]
 fn who_is_drawn_small_is_asked_for_small() {
-    let _one = alone();
-    if !is_inside("who_is_drawn_small_is_asked_for_small") {
-        return;
-    }
-    let scratch = Scratch::new("janus-layers");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let address = janus.address(OPEN);
-    let ann = Member::join(&scratch, "Ann", &address, |command| {
-        command.args(["--size", "640x360"]);
+    beside_janus("who_is_drawn_small_is_asked_for_small", |scratch, janus| {
+        let address = janus.address(OPEN);
+        let ann = Member::join(scratch, "Ann", &address, |command| {
+            command.args(["--size", "640x360"]);
+        });
+        let bo = Member::join(scratch, "Bo", &address, |_| {});
+        let mut cy = Viewer::join("Cy", &address);
+        let drawn = |width| Resolution::new(width, width * 9 / 16);
+        // One of each size, and back: nothing is still meanwhile, and whoever draws it large sees all of it.
+        for (pixels, width) in [(1280, 640), (320, 320), (160, 160), (640, 640)] {
+            cy.draws("Ann", drawn(pixels), width);
+        }
+        bo.sees_and_hears("Ann");
+        let last = cy.draws("Ann", drawn(160), 160);
+        assert_eq!(last.inbound.video.freeze_count, 0, "a change of size stopped the picture");
+        ann.sees_and_hears("Bo");
     });
-    let bo = Member::join(&scratch, "Bo", &address, |_| {});
-    let mut cy = Viewer::join("Cy", &address);
-    let drawn = |width| Resolution::new(width, width * 9 / 16);
-    // One of each size, and back: nothing is still meanwhile, and whoever draws it large sees all of it.
-    for (pixels, width) in [(1280, 640), (320, 320), (160, 160), (640, 640)] {
-        cy.draws("Ann", drawn(pixels), width);
-    }
-    bo.sees_and_hears("Ann");
-    let last = cy.draws("Ann", drawn(160), 160);
-    assert_eq!(last.inbound.video.freeze_count, 0, "a change of size stopped the picture");
-    ann.sees_and_hears("Bo");
 }
 
 /// Each in three sizes, which the other asks for as it pleases.
 #[test]
 fn a_browser_in_the_room_sends_and_gets_all_sizes() {
-    let _one = alone();
-    if !is_inside("a_browser_in_the_room_sends_and_gets_all_sizes") {
-        return;
-    }
-    let scratch = Scratch::new("janus-browser");
-    let Some(program) = find_browser() else { return };
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let _ann = Member::join(&scratch, "Ann", &janus.address(OPEN), |command| {
-        command.args(["--size", "640x360"]);
+    beside_janus("a_browser_in_the_room_sends_and_gets_all_sizes", |scratch, janus| {
+        let Some(program) = find_browser() else { return };
+        let _ann = Member::join(scratch, "Ann", &janus.address(OPEN), |command| {
+            command.args(["--size", "640x360"]);
+        });
+        let mut cy = Viewer::join("Cy", &janus.address(OPEN));
+        let browser = Browser::start(&program, scratch, "profile", &[]);
+        let page = concat!("file://", env!("CARGO_MANIFEST_DIR"), "/tests/janus/guest.html");
+        let mut page = browser.open(&format!("{page}?port={}&room={OPEN}", janus.port), (640, 480), false);
+        page.wait("app.sees('Ann', 640) && app.hears('Ann')");
+        page.ask("app.choose('Ann', 0)");
+        page.wait("app.sees('Ann', 160)");
+        // Of a picture of this size Chromium makes no third one.
+        for (pixels, width) in [(1280, 640), (320, 320)] {
+            cy.draws("Chromium", Resolution::new(pixels, pixels * 9 / 16), width);
+        }
+        assert_eq!(page.text("app.trouble"), "");
     });
-    let mut cy = Viewer::join("Cy", &janus.address(OPEN));
-    let browser = Browser::start(&program, &scratch, "profile", &[]);
-    let page = concat!("file://", env!("CARGO_MANIFEST_DIR"), "/tests/janus/guest.html");
-    let mut page = browser.open(&format!("{page}?port={}&room={OPEN}", janus.port), (640, 480), false);
-    page.wait("app.sees('Ann', 640) && app.hears('Ann')");
-    page.ask("app.choose('Ann', 0)");
-    page.wait("app.sees('Ann', 160)");
-    // Of a picture of this size Chromium makes no third one.
-    for (pixels, width) in [(1280, 640), (320, 320)] {
-        cy.draws("Chromium", Resolution::new(pixels, pixels * 9 / 16), width);
-    }
-    assert_eq!(page.text("app.trouble"), "");
 }
 
 #[test]
@@ -244,122 +241,102 @@ fn a_room_cascades_to_a_second_server() {
 
 #[test]
 fn what_the_server_refuses_is_said() {
-    let _one = alone();
-    if !is_inside("what_the_server_refuses_is_said") {
-        return;
-    }
-    let scratch = Scratch::new("janus-refusals");
-    let Some(mut janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    for (room, pin, sentence) in [
-        (GUARDED, None, "PIN is missing or wrong"),
-        (GUARDED, Some("98765"), "PIN is missing or wrong"),
-        (
-            MISSING,
-            None,
-            "This server has no such room. Check the address, or make the room. --create makes it.",
-        ),
-    ] {
-        let mut command = command(&scratch, "Ann", &janus.address(room));
-        command.args(["--log", "trace"]);
-        if let Some(pin) = pin {
-            command.env("TWOCAN_PIN", pin);
+    beside_janus("what_the_server_refuses_is_said", |scratch, mut janus| {
+        for (room, pin, sentence) in [
+            (GUARDED, None, "PIN is missing or wrong"),
+            (GUARDED, Some("98765"), "PIN is missing or wrong"),
+            (
+                MISSING,
+                None,
+                "This server has no such room. Check the address, or make the room. --create makes it.",
+            ),
+        ] {
+            let mut command = command(scratch, "Ann", &janus.address(room));
+            command.args(["--log", "trace"]);
+            if let Some(pin) = pin {
+                command.env("TWOCAN_PIN", pin);
+            }
+            let (status, said) = refused(&mut command);
+            assert_eq!(status, Some(3), "{said}");
+            assert!(said.contains(sentence) && !said.contains("98765"), "{said}");
         }
-        let (status, said) = refused(&mut command);
+        janus.kill();
+        let (status, said) = refused(&mut command(scratch, "Ann", &janus.address(OPEN)));
         assert_eq!(status, Some(3), "{said}");
-        assert!(said.contains(sentence) && !said.contains("98765"), "{said}");
-    }
-    janus.kill();
-    let (status, said) = refused(&mut command(&scratch, "Ann", &janus.address(OPEN)));
-    assert_eq!(status, Some(3), "{said}");
-    assert!(said.contains("“127.0.0.1” cannot be reached: it refuses connections"), "{said}");
+        assert!(said.contains("“127.0.0.1” cannot be reached: it refuses connections"), "{said}");
+    });
 }
 
 #[test]
 fn a_room_is_made_on_demand_and_found_by_the_next() {
-    let _one = alone();
-    if !is_inside("a_room_is_made_on_demand_and_found_by_the_next") {
-        return;
-    }
-    let scratch = Scratch::new("janus-create");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let create = |command: &mut Command| {
-        with_pin(command);
-        command.arg("--create");
-    };
-    let ann = Member::join(&scratch, "Ann", &janus.address(MISSING), create);
-    ann.hears_said("You are in the room.");
-    let (_, said) = refused(&mut command(&scratch, "Eve", &janus.address(MISSING)));
-    assert!(said.contains("PIN is missing or wrong"), "{said}");
-    let bo = Member::join(&scratch, "Bo", &janus.address(MISSING), with_pin);
-    bo.sees_and_hears("Ann");
-    ann.sees_and_hears("Bo");
+    beside_janus("a_room_is_made_on_demand_and_found_by_the_next", |scratch, janus| {
+        let create = |command: &mut Command| {
+            with_pin(command);
+            command.arg("--create");
+        };
+        let ann = Member::join(scratch, "Ann", &janus.address(MISSING), create);
+        ann.hears_said("You are in the room.");
+        let (_, said) = refused(&mut command(scratch, "Eve", &janus.address(MISSING)));
+        assert!(said.contains("PIN is missing or wrong"), "{said}");
+        let bo = Member::join(scratch, "Bo", &janus.address(MISSING), with_pin);
+        bo.sees_and_hears("Ann");
+        ann.sees_and_hears("Bo");
+    });
 }
 
 #[test]
 fn a_room_without_h264_is_named_and_still_carries_sound() {
-    let _one = alone();
-    if !is_inside("a_room_without_h264_is_named_and_still_carries_sound") {
-        return;
-    }
-    let scratch = Scratch::new("janus-vp8");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let ann = Member::join(&scratch, "Ann", &janus.address(VP8), |_| {});
-    ann.hears_said("This room takes no H.264 pictures, so you are heard but not seen.");
-    let bo = Member::join(&scratch, "Bo", &janus.address(VP8), |_| {});
-    wait_for("Ann's voice", PATIENCE, || (bo.receives("Ann").1 > 30).then_some(()));
-    assert_eq!(bo.receives("Ann").0, 0);
+    beside_janus("a_room_without_h264_is_named_and_still_carries_sound", |scratch, janus| {
+        let ann = Member::join(scratch, "Ann", &janus.address(VP8), |_| {});
+        ann.hears_said("This room takes no H.264 pictures, so you are heard but not seen.");
+        let bo = Member::join(scratch, "Bo", &janus.address(VP8), |_| {});
+        wait_for("Ann's voice", PATIENCE, || (bo.receives("Ann").1 > 30).then_some(()));
+        assert_eq!(bo.receives("Ann").0, 0);
+    });
 }
 
 #[test]
 fn a_server_that_comes_back_is_joined_again() {
-    let _one = alone();
-    if !is_inside("a_server_that_comes_back_is_joined_again") {
-        return;
-    }
-    let scratch = Scratch::new("janus-restart");
-    let Some(mut janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let mut ann = Member::join(&scratch, "Ann", &janus.address(OPEN), |_| {});
-    let bo = Member::join(&scratch, "Bo", &janus.address(OPEN), |_| {});
-    ann.sees_and_hears("Bo");
-    bo.sees_and_hears("Ann");
-    janus.kill();
-    for member in [&ann, &bo] {
-        member.hears_said("The server is gone.");
-    }
-    janus.start_again();
-    for member in [&ann, &bo] {
-        member.hears_said("You are in the room.");
-        member.stats.waiting().for_each(drop);
-    }
-    ann.sees_and_hears("Bo");
-    bo.sees_and_hears("Ann");
-    janus.kill();
-    ann.hears_said("The server is gone.");
-    assert_eq!(ann.stop(), Some(0), "nobody has to wait for a server that stays away");
+    beside_janus("a_server_that_comes_back_is_joined_again", |scratch, mut janus| {
+        let mut ann = Member::join(scratch, "Ann", &janus.address(OPEN), |_| {});
+        let bo = Member::join(scratch, "Bo", &janus.address(OPEN), |_| {});
+        ann.sees_and_hears("Bo");
+        bo.sees_and_hears("Ann");
+        janus.kill();
+        for member in [&ann, &bo] {
+            member.hears_said("The server is gone.");
+        }
+        janus.start_again();
+        for member in [&ann, &bo] {
+            member.hears_said("You are in the room.");
+            member.stats.waiting().for_each(drop);
+        }
+        ann.sees_and_hears("Bo");
+        bo.sees_and_hears("Ann");
+        janus.kill();
+        ann.hears_said("The server is gone.");
+        assert_eq!(ann.stop(), Some(0), "nobody has to wait for a server that stays away");
+    });
 }
 
 #[test]
 fn over_tls_the_certificate_counts() {
-    let _one = alone();
-    if !is_inside("over_tls_the_certificate_counts") {
-        return;
-    }
-    let scratch = Scratch::new("janus-tls");
-    let Some(janus) = Janus::start(&scratch) else { return skip(NEEDED) };
-    let address = format!("janus:wss://localhost:{}/{OPEN}", janus.tls_port);
-    let trusting = |authority: &Path| {
-        let authority = authority.to_owned();
-        move |command: &mut Command| {
-            command.env("SSL_CERT_FILE", authority);
-        }
-    };
-    let ann = Member::join(&scratch, "Ann", &address, trusting(&janus.authority));
-    ann.hears_said("You are in the room.");
-    let stranger = scratch.join("stranger.pem");
-    std::fs::write(&stranger, certificates().0).unwrap();
-    let mut command = command(&scratch, "Eve", &address);
-    trusting(&stranger)(&mut command);
-    let (status, said) = refused(&mut command);
-    assert_eq!(status, Some(3), "{said}");
-    assert!(said.contains("“localhost” cannot be reached: its certificate is not one"), "{said}");
+    beside_janus("over_tls_the_certificate_counts", |scratch, janus| {
+        let address = format!("janus:wss://localhost:{}/{OPEN}", janus.tls_port);
+        let trusting = |authority: &Path| {
+            let authority = authority.to_owned();
+            move |command: &mut Command| {
+                command.env("SSL_CERT_FILE", authority);
+            }
+        };
+        let ann = Member::join(scratch, "Ann", &address, trusting(&janus.authority));
+        ann.hears_said("You are in the room.");
+        let stranger = scratch.join("stranger.pem");
+        std::fs::write(&stranger, certificates().0).unwrap();
+        let mut command = command(scratch, "Eve", &address);
+        trusting(&stranger)(&mut command);
+        let (status, said) = refused(&mut command);
+        assert_eq!(status, Some(3), "{said}");
+        assert!(said.contains("“localhost” cannot be reached: its certificate is not one"), "{said}");
+    });
 }

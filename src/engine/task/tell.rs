@@ -191,6 +191,11 @@ impl Task {
         if peers.is_empty() {
             return;
         }
+        self.tell_figures(peers, people);
+    }
+
+    /// The statistics of everybody, `people` saying whose is which.
+    pub(super) fn tell_figures(&self, peers: Vec<PeerStats>, people: Vec<(PeerId, Quality)>) {
         let stats = Stats {
             seconds: self.started.elapsed().as_secs_f64(),
             state: self.state().word().into(),

@@ -11,7 +11,6 @@ use crate::ports::PeerId;
 use crate::room::call::{CallState, EndReason, Rescue};
 use crate::room::message::clean_name;
 use crate::server::AWAY_LIMIT;
-use crate::stats::{ProcessStats, Stats};
 use std::ops::ControlFlow;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -203,13 +202,7 @@ impl Task {
             peers.push(stats);
             people.push((id, quality));
         }
-        let stats = Stats {
-            seconds: self.started.elapsed().as_secs_f64(),
-            state: self.state().word().into(),
-            peers,
-            process: ProcessStats::now(),
-        };
-        self.face.tell(Event::Stats(Box::new(stats), people));
+        self.tell_figures(peers, people);
     }
 }
 
