@@ -9,7 +9,7 @@ use twocan::invite::{self, Kind};
 use twocan::net::{NetConfig, NetEvent, Peer};
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
-use twocan::room::call::{CallState, EndReason};
+use twocan::room::call::CallState;
 use twocan::room::roster::MemberId;
 use twocan::room::topology::{Choice, GuestChoice};
 use twocan::settings::{Guests, Settings};
@@ -464,15 +464,4 @@ fn a_member_who_lies_and_floods_harms_nobody() {
     ann.engine.send(Command::Remove(ann.id("Mallory")));
     wait(&mut [&mut ann, &mut bo], "without it", |person| !person.sees().contains(&"Mallory"));
     drop(rogue);
-}
-
-/// A browser that is shut, or a farewell that is lost on the way.
-#[test]
-fn who_leaves_without_a_farewell_has_left() {
-    let (mut ann, invite) = founded(Person::new("Ann"));
-    let rogue = Rogue::join(&invite, MemberId([7; 8]));
-    wait(&mut [&mut ann], "the guest", |ann| ann.sees() == ["Mallory"]);
-    let Rogue { runtime, peer } = rogue;
-    runtime.block_on(peer.close());
-    wait(&mut [&mut ann], "the end", |ann| ann.state == CallState::Ended(EndReason::TheyHungUp));
 }

@@ -21,8 +21,6 @@ pub struct RemoteEnd {
     /// Whether its first picture was announced.
     pub seen: bool,
     pub control_open: bool,
-    /// The other side has closed the channel.
-    pub control_closed: bool,
     /// Whether its hello has come.
     pub greeted: bool,
     pub trust: super::task::TrustEnd,
@@ -43,7 +41,6 @@ impl RemoteEnd {
             pictured: false,
             seen: false,
             control_open: false,
-            control_closed: false,
             greeted: false,
             trust: super::task::TrustEnd::default(),
             reactions: super::task::ReactionLimit::default(),

@@ -74,10 +74,11 @@ pub(super) async fn run(
                     let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
                     let _ = events.send(NetEvent::Control(text)).await;
                 }
-                Some(DataChannelEvent::OnClose) | None => {
+                Some(DataChannelEvent::OnClose) => {
                     let _ = events.send(NetEvent::ControlClosed).await;
                     return;
                 }
+                None => return,
                 Some(_) => {}
             },
             Ok(()) = link.changed() => match *link.borrow_and_update() {

@@ -149,7 +149,7 @@ pub enum NetEvent {
     ControlOpen,
     /// A text message on the control channel, at most [`MAX_CONTROL_MESSAGE`] bytes.
     Control(String),
-    /// The other side has closed the channel. With a farewell before it in most cases.
+    /// The other side has closed the channel.
     ControlClosed,
     /// The receiver needs a keyframe (PLI or FIR).
     KeyframeWanted,

@@ -52,11 +52,10 @@ impl Outbox {
         }
     }
 
-    /// Nothing was put in for a while.
-    pub fn rest(&self) {
-        if let Some(line) = self.driver.get().and_then(|(_, line)| line.upgrade()) {
-            line.take_reports();
-        }
+    /// Looks whether nothing was put in for a while; gives whether that is still to be seen.
+    pub fn rest(&self, now: Instant) -> bool {
+        let line = self.driver.get().and_then(|(_, line)| line.upgrade());
+        line.is_some_and(|line| line.take_late_reports(now))
     }
 
     /// All of it, into a queue that is empty and keeps its memory.

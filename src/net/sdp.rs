@@ -2,6 +2,7 @@
 //! send is limited.
 
 use super::NetError;
+use super::endpoint::hop::is_hop;
 use super::roam::Keys;
 use crate::room::diagnosis::Ways;
 use std::net::{IpAddr, SocketAddr};
@@ -271,7 +272,8 @@ fn candidate_lines(sdp: &str) -> impl Iterator<Item = &str> {
 pub(super) enum Candidate {
     /// `candidate:...`
     Usable(String),
-    /// Well-formed, but of no use here: TCP, or the RTCP component, or the end of the list.
+    /// Well-formed, but of no use here: TCP, or the RTCP component, or the end of the list; or an address that means
+    /// something to this program alone.
     Pointless,
 }
 
@@ -291,6 +293,7 @@ impl Candidate {
         let plain = address.chars().all(|c| c.is_ascii_alphanumeric() || ".:-%".contains(c));
         match (component, protocol.to_ascii_lowercase().as_str()) {
             _ if !(one_line && numbers && plain) => Err(NetError::Candidate),
+            ("1", "udp") if candidate_address(line).is_some_and(|(to, _)| is_hop(to)) => Ok(Self::Pointless),
             ("1", "udp") => Ok(Self::Usable(line.into())),
             ("1", "tcp") | ("2", _) => Ok(Self::Pointless),
             _ => Err(NetError::Candidate),
@@ -427,6 +430,7 @@ mod tests {
             "a=end-of-candidates",
             "candidate:1 2 udp 1 10.0.0.7 5000 typ host",
             "candidate:1 1 tcp 1 10.0.0.7 9 typ host tcptype active",
+            "candidate:1 1 udp 1 240.0.0.7 9 typ host",
         ] {
             assert_eq!(Candidate::parse(text), Ok(Candidate::Pointless), "{text}");
         }

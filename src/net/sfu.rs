@@ -27,7 +27,7 @@ const ORDERS: usize = 64;
 /// Packets that are taken in one go, before deadlines are looked at.
 const BATCH: usize = 64;
 
-/// So long after the last packet what waits for more waits no longer.
+/// How often it is looked whether a connection waits for more in vain.
 const REST: Duration = Duration::from_millis(20);
 
 /// What the relay wants of the engine: the senders are to be told.
@@ -108,7 +108,7 @@ async fn run(
 ) {
     let (mut relay, mut links) = (Relay::default(), HashMap::<PeerId, Forwards>::new());
     let mut batch = Vec::with_capacity(BATCH);
-    // When the connections are told that nothing is sent for now.
+    // When it is looked next.
     let mut rests: Option<Instant> = None;
     loop {
         let deadline = relay.deadline().into_iter().chain(rests).min();
@@ -166,10 +166,13 @@ async fn run(
         }
         relay.handle_timeout(now, &mut emit);
         links.values().for_each(|link| link.send());
-        if had_packets {
-            rests = Some(now + REST);
-        } else if rests.take_if(|at| *at <= now).is_some() {
-            links.values().for_each(|link| link.rest());
+        let waits = match rests.take_if(|at| *at <= now) {
+            // Each is looked at.
+            Some(_) => links.values().fold(false, |waits, link| link.rest(now) | waits),
+            None => false,
+        };
+        if had_packets || waits {
+            rests.get_or_insert(now + REST);
         }
         // What a sender was told of a layer counts as told: it must not be lost.
         while let Ok(room) = events.try_reserve() {

@@ -118,6 +118,13 @@ impl Sockets {
         silent
     }
 
+    /// Whether the way in use begins at a socket of this connection alone.
+    pub fn is_on_its_own(&self) -> bool {
+        let inner = self.inner();
+        let end = inner.roam.way().and_then(|way| inner.ends.get(way.socket));
+        end.is_some_and(|end| end.task.is_some())
+    }
+
     /// Where the way in use begins and ends, if it is not the one webrtc knows.
     pub fn moved_to(&self) -> Option<(SocketAddr, SocketAddr)> {
         let inner = self.inner();

@@ -143,12 +143,15 @@ impl Room {
                     layers: Layers::new(now),
                     counted: (0, 0),
                     hidden: false,
-                    away: false,
+                    away: true,
                     told: None,
                 });
-                (member.has_picture, member.away) = (has_picture, false);
+                member.has_picture = has_picture;
                 member.still_since = None;
-                member.layers.begin_again(now);
+                // Whose picture has stood here all the time keeps the size that the server was asked for.
+                if std::mem::take(&mut member.away) {
+                    member.layers.begin_again(now);
+                }
                 tell(stay, now, member);
             }
             Happening::Offer { sdp, sections, is_new } => self.take_offer(stay, sdp, sections, is_new).await,

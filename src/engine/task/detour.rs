@@ -41,11 +41,12 @@ impl Task {
             let Some(link) = self.links.get(&id) else { continue };
             let (Some(member), Some(peer)) = (link.other_end(), &link.peer) else { continue };
             let between = self.room.roster.between(member);
-            for (by, via) in between.into_iter().filter_map(|by| Some((by, *in_order.get(&by)?))) {
-                let Some(through) = self.links.get(&via).and_then(|link| link.peer.as_ref()) else {
-                    continue;
-                };
-                if link.detours.contains(&(link.attempt, by)) {
+            for via in between.into_iter().filter_map(|by| in_order.get(&by).copied()) {
+                let Some(between) = self.links.get(&via) else { continue };
+                let Some(through) = &between.peer else { continue };
+                // A connection between that was made anew is another way.
+                let detour = (link.attempt, between.attempt);
+                if link.detours.contains(&detour) {
                     continue;
                 }
                 match peer.connection.reach_by(&through.connection, member).await {
@@ -53,16 +54,16 @@ impl Task {
                     Ok(false) => continue,
                     Err(error) => tracing::info!(link = id.0, %error, "no way through another member"),
                 }
-                self.took_detour(id, by);
+                self.took_detour(id, detour);
                 break;
             }
         }
     }
 
-    fn took_detour(&mut self, id: PeerId, by: MemberId) {
+    fn took_detour(&mut self, id: PeerId, detour: (u64, u64)) {
         if let Some(link) = self.links.get_mut(&id) {
             link.detours.retain(|(attempt, _)| *attempt == link.attempt);
-            link.detours.push((link.attempt, by));
+            link.detours.push(detour);
         }
     }
 }

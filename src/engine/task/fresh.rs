@@ -123,6 +123,9 @@ impl Task {
         if let Some(target) = target {
             peer.media.set_video_target(target);
         }
+        if let Some(member) = link.member.filter(|_| link.counts) {
+            peer.connection.set_member(member);
+        }
         tracing::info!("the call goes on over a fresh connection");
         (link.peer, link.inbox, link.attempt) = (Some(peer), inbox, attempt);
         link.last_stats = PeerStats::default();

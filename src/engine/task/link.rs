@@ -61,8 +61,8 @@ pub(super) struct Link {
     pub wishes: BTreeMap<u8, Option<Bitrate>>,
     /// A hub has no use for a picture of ours of a higher rate.
     pub cap: Option<Bitrate>,
-    /// Members through whom the other end was tried, by the connection that did.
-    pub detours: Vec<(u64, MemberId)>,
+    /// Connections of others through which the other end was tried, by the attempt that did.
+    pub detours: Vec<(u64, u64)>,
 }
 
 impl Link {

@@ -28,8 +28,6 @@ impl Task {
                     }
                     self.happen(id, Happening::Connected);
                 }
-                // They closed the channel, and nothing comes any more: their farewell was lost on the way.
-                Link::Interrupted if peer.control_closed => self.happen(id, Happening::Bye),
                 Link::Interrupted => self.happen(id, Happening::Interrupted),
                 Link::Failed | Link::Closed => self.happen(id, Happening::LinkFailed),
             },
@@ -41,10 +39,8 @@ impl Task {
                 self.tell_hand(id);
                 self.begin_trust(id).await;
             }
-            NetEvent::ControlClosed => {
-                let peer = link.peer.iter_mut();
-                peer.for_each(|peer| (peer.control_open, peer.control_closed) = (false, true));
-            }
+            // They may have closed it to go on over a fresh connection: it is no farewell.
+            NetEvent::ControlClosed => link.peer.iter_mut().for_each(|peer| peer.control_open = false),
             NetEvent::Control(text) => self.handle_message(id, &text).await,
             NetEvent::KeyframeWanted => peer.media.request_keyframe(),
             NetEvent::VideoTarget(target) => self.share_target(id, target).await,

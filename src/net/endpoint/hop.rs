@@ -10,6 +10,9 @@
 //!   Cy    from Bo's line: sorted as if 240.0.0.7, which stands for Ann by way of Bo, had sent it
 //! ```
 //!
+//! What is passed on comes and goes at the port that all connections share: a connection that has moved to a socket of
+//! its own (a new network's) passes nothing on.
+//!
 //! Such an address is a candidate like any other, the least preferred of all, and means something to one program only.
 //! To ICE and everything above, it is a path.
 
@@ -27,7 +30,7 @@ const TO: u8 = 0xf2;
 const FROM: u8 = 0xf3;
 /// That, and the member.
 const HEAD: usize = 9;
-/// Ways of one port: each other member by way of each. More are not made.
+/// Ways of one port: each other member by way of each. One more takes the place of one that nobody uses.
 const MAX_HOPS: usize = 144;
 /// The discard port: should such a datagram ever leave, nobody takes it.
 const PORT: u16 = 9;
@@ -160,16 +163,32 @@ impl State {
     fn passed_on(&mut self, now: Instant, port: PortId, by: DoorId, of: MemberId, datagram: &[u8]) -> bool {
         let Some(from) = self.hops.to(by, of).map(|hop| hop.address) else { return false };
         let Some(line) = self.owner(now, port, from, datagram) else { return false };
+        // Whoever is between is not beyond.
+        if line == by {
+            return false;
+        }
         self.deliver(now, line, port, from, datagram.len(), datagram);
         true
+    }
+
+    fn make_room_for_a_hop(&mut self) {
+        if self.hops.0.len() < MAX_HOPS {
+            return;
+        }
+        let is_used = |hop: &Hop| self.remotes.keys().any(|(_, remote)| *remote == hop.address);
+        if let Some(unused) = self.hops.0.iter().position(|hop| !is_used(hop)) {
+            self.hops.0.remove(unused);
+        }
     }
 
     /// Sends a datagram to such an address; gives whether it is one.
     pub(super) fn by_hop(&self, port: PortId, to: SocketAddr, datagram: &[u8]) -> bool {
         let Some(Hop { by, to, .. }) = self.hops.at(to) else { return is_hop(to) };
         // Answers come in where the other one is heard: from elsewhere none would come back.
+        // And two ways that each go over the other lead nowhere.
         if let Some((out, at)) = self.lines.get(by).and_then(|line| line.heard)
             && out == port
+            && !is_hop(at)
         {
             self.send(out, at, &framed(TO, *to, datagram));
         }
@@ -214,6 +233,7 @@ impl LineHandle {
         let (_, heard) = state.lines.get(&by.id)?.heard.filter(|(_, at)| !is_hop(*at))?;
         state.next += 1;
         let number = state.next;
+        state.make_room_for_a_hop();
         let address = state.hops.add(by.id, to, number, heard.ip());
         self.endpoint.0.has_others.store(true, Ordering::Relaxed);
         address

@@ -24,6 +24,7 @@ use crate::units::{MediaKind, VideoCodec};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -47,9 +48,9 @@ impl Forwards {
         self.outbox.send();
     }
 
-    /// Nothing was put in for a while.
-    pub fn rest(&self) {
-        self.outbox.rest();
+    /// Looks whether nothing was put in for a while; gives whether that is still to be seen.
+    pub fn rest(&self, now: Instant) -> bool {
+        self.outbox.rest(now)
     }
 
     #[cfg(test)]

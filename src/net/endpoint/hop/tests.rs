@@ -122,3 +122,32 @@ async fn nothing_is_passed_on_for_strangers_to_strangers_or_without_end() {
     drop(state);
     drop(ann_to_bo);
 }
+
+#[tokio::test]
+async fn two_ways_that_go_over_each_other_lead_nowhere() {
+    let Three { ann: _ann, bo: (bo, [to_ann, to_cy]), cy: _cy } = three().await;
+    let cy_by_ann = to_cy.hop(&to_ann, CY).unwrap();
+    let ann_by_cy = to_ann.hop(&to_cy, ANN).unwrap();
+    // Each is heard by way of the other from now on.
+    let mut state = bo.0.state();
+    for (line, at) in [(&to_ann, ann_by_cy), (&to_cy, cy_by_ann)] {
+        state.lines.get_mut(&line.id).unwrap().note_heard(0, at, DTLS);
+    }
+    assert!(state.by_hop(0, cy_by_ann, DTLS));
+    assert!(state.by_hop(0, ann_by_cy, DTLS));
+}
+
+#[tokio::test]
+async fn a_way_that_nobody_uses_makes_room() {
+    let Three { ann: (ann, ann_to_bo), .. } = three().await;
+    let (other, _inbox) = line(&ann, "ann2");
+    let member = |number: usize| MemberId([number as u8; 8]);
+    let used = other.hop(&ann_to_bo, member(0)).unwrap();
+    other.sends_to(0, used);
+    for number in 1..250 {
+        assert!(other.hop(&ann_to_bo, member(number)).is_some(), "{number}");
+    }
+    let state = ann.0.state();
+    assert_eq!(state.hops.0.len(), MAX_HOPS);
+    assert!(state.hops.at(used).is_some(), "what is used stays");
+}
