@@ -58,7 +58,8 @@ pub enum TopologyChoice {
 }
 
 /// What one guest gets, as the host wishes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum GuestChoice {
     /// What they ask for, and what the call is set to.
     #[default]

@@ -265,6 +265,17 @@ fn what_was_said_into_an_outage_arrives_when_the_path_is_back() {
 }
 
 #[test]
+fn a_farewell_that_is_lost_is_said_again() {
+    let path = Path::new();
+    let (mut ann, mut bo) = connected_over(&path);
+    // All that is said at the beginning has been said.
+    assert_eq!(ann.words(false), bo.words(false));
+    path.lose_a_word();
+    ann.engine.send(Command::HangUp);
+    assert_eq!(bo.state("ended"), CallState::Ended(EndReason::TheyHungUp));
+}
+
+#[test]
 fn a_side_that_changes_its_network_is_followed() {
     let path = Path::new();
     let (mut ann, mut bo) = connected_over(&path);

@@ -9,7 +9,7 @@ use twocan::invite::{self, Kind};
 use twocan::net::{NetConfig, NetEvent, Peer};
 use twocan::pipeline::MediaSetup;
 use twocan::ports::PeerId;
-use twocan::room::call::CallState;
+use twocan::room::call::{CallState, EndReason};
 use twocan::room::roster::MemberId;
 use twocan::room::topology::{Choice, GuestChoice};
 use twocan::settings::{Guests, Settings};
@@ -392,6 +392,12 @@ fn the_host_decides_for_one_guest_and_the_faces_say_so() {
         "Cy" => person.room.one_picture,
         "Bo" => !person.room.one_picture,
         _ => person.room.topology == Choice::Mix,
+    });
+    // Whoever is the host next keeps to it.
+    ann.engine.send(Command::HangUp);
+    wait(&mut [&mut bo, &mut cy], "the successor", |person| match person.name {
+        "Bo" => person.room.we_are_host && person.room.topology == Choice::Mix,
+        _ => !person.room.we_are_host,
     });
 }
 

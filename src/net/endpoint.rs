@@ -352,6 +352,11 @@ impl State {
         word: NetEvent,
         bytes: &[u8],
     ) {
+        // Browsers ring on until their connection is there: whoever is being let in elsewhere does not come twice.
+        let is_theirs = |line: &Line| line.knock.as_ref().is_some_and(|knock| knock.name == name);
+        if self.lines.iter().any(|(other, line)| *other != id && is_theirs(line)) {
+            return;
+        }
         let Some(line) = self.lines.get_mut(&id) else { return };
         let is_first = match &line.knock {
             Some(knock) if knock.name != name => {

@@ -51,8 +51,8 @@ const ALL_WAYS: Duration = Duration::from_secs(10);
 const MAX_REST: usize = 8;
 /// Candidates pasted before the description they belong to.
 const MAX_EARLY_CANDIDATES: usize = 64;
-/// Closing takes no longer than this, even if the other side is gone.
-const CLOSING: Duration = Duration::from_millis(500);
+/// Closing takes no longer than this, even if the other side is gone; half of it is for the farewell.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A connection to one other endpoint. Dropping it tears it down without a farewell; [`Peer::close`] is kinder.
 pub struct Peer {

@@ -183,7 +183,7 @@ pub fn clean_name(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::room::roster::Entry;
-    use crate::room::topology::{Means, Ruling};
+    use crate::room::topology::{Choice, GuestChoice, Means, Ruling, Wishes};
 
     #[test]
     fn messages_survive_the_channel() {
@@ -206,6 +206,7 @@ mod tests {
             locked: false,
             removed: vec![],
             ruling: Ruling { hub: Some(other), mixed: [one].into() },
+            wishes: Wishes { room: Choice::Forward, guests: [(one, GuestChoice::Mix)].into() },
             means: Means { uplink: 1200, load: 7, wants_mix: false, forwards: true },
             members: vec![entry],
         };
@@ -213,7 +214,7 @@ mod tests {
             (Message::Members(members), Pass { to: one, from: other, attempt: 1, payload: "2can".into() });
         assert_eq!(
             members.to_json(),
-            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"ruling":{"hub":"0202020202020202","mixed":["0101010101010101"]},"means":{"uplink":1200,"load":7,"wantsMix":false,"forwards":true},"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
+            r#"{"type":"members","number":1,"order":0,"host":"0101010101010101","locked":false,"removed":[],"ruling":{"hub":"0202020202020202","mixed":["0101010101010101"]},"wishes":{"room":"forward","guests":{"0101010101010101":"mix"}},"means":{"uplink":1200,"load":7,"wantsMix":false,"forwards":true},"members":[{"id":"0202020202020202","name":"Bo","order":1}]}"#
         );
         let drawn = Message::View { member: Some(one), width: 1, height: 2, shown: true };
         assert_eq!(

@@ -28,7 +28,7 @@ mod wire;
 pub use id::MemberId;
 pub use wire::{Entry, Pass, Report};
 
-use super::topology::{Means, Ruling};
+use super::topology::{Means, Ruling, Wishes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -138,6 +138,7 @@ pub struct Roster {
     locked: bool,
     removed: VecDeque<MemberId>,
     ruling: Ruling,
+    wishes: Wishes,
     means: Means,
     neighbours: BTreeMap<MemberId, Neighbour>,
     introductions: BTreeMap<MemberId, Introduction>,
@@ -163,6 +164,7 @@ impl Roster {
             locked: false,
             removed: VecDeque::new(),
             ruling: Ruling::default(),
+            wishes: Wishes::default(),
             means: Means::default(),
             neighbours: BTreeMap::new(),
             introductions: BTreeMap::new(),
@@ -257,13 +259,13 @@ impl Roster {
         Ok(())
     }
 
-    /// Rules in what way sound and picture go.
-    pub fn rule(&mut self, now: Instant, ruling: Ruling) -> Result<(), Refused> {
+    /// Rules in what way sound and picture go, and says what we wish for that.
+    pub fn rule(&mut self, now: Instant, ruling: Ruling, wishes: &Wishes) -> Result<(), Refused> {
         if !self.is_host() {
             return Err(Refused::NotHost);
         }
-        if self.ruling != ruling {
-            self.ruling = ruling;
+        if self.ruling != ruling || self.wishes != *wishes {
+            (self.ruling, self.wishes) = (ruling, wishes.clone());
             self.changed(now);
         }
         Ok(())
@@ -272,6 +274,9 @@ impl Roster {
     /// What the host has ruled.
     pub fn ruling(&self) -> &Ruling {
         &self.ruling
+    }
+    pub fn wishes(&self) -> &Wishes {
+        &self.wishes
     }
 
     /// What we are able to; told with the next report.
@@ -374,7 +379,7 @@ impl Roster {
         self.elect();
         if from == self.host {
             self.locked = report.locked;
-            self.ruling = report.ruling.limited();
+            (self.ruling, self.wishes) = (report.ruling.limited(), report.wishes.limited());
             for id in report.removed {
                 if !self.is_removed(id) {
                     self.bar(id);
@@ -577,6 +582,7 @@ impl Roster {
             locked: self.locked,
             removed: self.removed.iter().copied().collect(),
             ruling: self.ruling.clone(),
+            wishes: self.wishes.clone(),
             means: self.means,
             members: self.neighbours.iter().map(entry).collect(),
         };

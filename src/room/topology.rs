@@ -13,13 +13,13 @@ mod gauge;
 mod narrow;
 
 pub use crate::choice::{GuestChoice, TopologyChoice as Choice};
-pub use chooser::{Chooser, Wishes};
+pub use chooser::Chooser;
 pub use gauge::{Gauge, LinkRate, Processor};
 pub use narrow::Narrow;
 
 use super::roster::{MAX_MEMBERS, MemberId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the host rules. The default is the mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,30 @@ pub struct Ruling {
     /// These get one picture and one sound of everybody.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub mixed: BTreeSet<MemberId>,
+}
+
+/// What the host wishes, and whoever is the host next keeps to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wishes {
+    #[serde(default)]
+    pub room: Choice,
+    /// For these instead of what the room's wish makes of them. A mesh has no mix, so there it says nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guests: BTreeMap<MemberId, GuestChoice>,
+}
+
+impl Wishes {
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As somebody else said it: no more than a room has.
+    pub fn limited(mut self) -> Self {
+        while self.guests.len() > MAX_MEMBERS {
+            self.guests.pop_last();
+        }
+        self
+    }
 }
 
 impl Ruling {

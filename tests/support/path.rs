@@ -7,18 +7,22 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use twocan::invite::{self, Description, Pasted};
 
 /// How often a forwarder looks whether the test is over.
 const STEP: Duration = Duration::from_millis(20);
+/// The first byte of a datagram with DTLS application data: words on the control channel, and acknowledgements.
+const WORDS: u8 = 23;
 /// The only address of side 0, and of side 1.
 pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 pub struct Path {
     cut: Arc<AtomicBool>,
+    /// So many datagrams with words of side 0 get lost.
+    lose: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     sides: [Arc<Side>; 2],
 }
@@ -47,14 +51,26 @@ fn bound(side: usize) -> UdpSocket {
 
 impl Path {
     pub fn new() -> Self {
-        let path = Self { cut: Arc::default(), over: Arc::default(), sides: [Side::new(0), Side::new(1)] };
-        for (from, to) in [(0, 1), (1, 0)] {
-            let (from, to) = (path.sides[from].clone(), path.sides[to].clone());
-            let (cut, over) = (path.cut.clone(), path.over.clone());
+        let path = Self {
+            cut: Arc::default(),
+            lose: Arc::default(),
+            over: Arc::default(),
+            sides: [Side::new(0), Side::new(1)],
+        };
+        for (side, other) in [(0, 1), (1, 0)] {
+            let (from, to) = (path.sides[side].clone(), path.sides[other].clone());
+            let (cut, lose, over) = (path.cut.clone(), path.lose.clone(), path.over.clone());
             std::thread::spawn(move || {
                 let mut buffer = [0; 65536];
                 while !over.load(Ordering::Relaxed) {
                     let Ok((length, _)) = from.socket().recv_from(&mut buffer) else { continue };
+                    let one_less = |left: usize| left.checked_sub(1);
+                    if side == 0
+                        && buffer[0] == WORDS
+                        && lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+                    {
+                        continue;
+                    }
                     let target = *to.real.lock().unwrap_or_else(PoisonError::into_inner);
                     if let (false, Some(target)) = (cut.load(Ordering::Relaxed), target) {
                         let _ = to.socket().send_to(&buffer[..length], target);
@@ -68,6 +84,11 @@ impl Path {
     /// Nothing passes from now on, or again.
     pub fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// The next datagram with words of side 0 gets lost.
+    pub fn lose_a_word(&self) {
+        self.lose.store(1, Ordering::Relaxed);
     }
 
     /// The code of side `from` (0 or 1) as the other side gets it.

@@ -72,6 +72,7 @@ impl Task {
     pub(super) fn rule(&mut self) {
         let now = Instant::now();
         if !self.room.roster.is_host() {
+            self.choosing.wishes.clone_from(self.room.roster.wishes());
             return self.choosing.chooser.follow(self.room.roster.ruling());
         }
         let members = self.means_of_all();
@@ -79,9 +80,9 @@ impl Task {
         let ruling = chooser.update(now, self.room.me, &members, wishes);
         if ruling != *self.room.roster.ruling() {
             tracing::info!(?ruling, "the room is connected in another way");
-            if let Err(refused) = self.room.roster.rule(now, ruling) {
-                tracing::info!(%refused, "nothing is ruled");
-            }
+        }
+        if let Err(refused) = self.room.roster.rule(now, ruling, wishes) {
+            tracing::info!(%refused, "nothing is ruled");
         }
     }
 

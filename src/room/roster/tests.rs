@@ -3,6 +3,7 @@
 //! link between any two.
 
 use super::*;
+use crate::room::topology::{Choice, GuestChoice};
 use crate::rtp::test_time::at;
 
 fn id(n: u8) -> MemberId {
@@ -367,7 +368,11 @@ fn every_run_ends_with_one_roster_and_a_full_mesh() {
                         let now = at(sim.now);
                         let mixed = BTreeSet::from([id(other as u8)]);
                         if let Some(roster) = &mut sim.people[one] {
-                            let _ = roster.rule(now, Ruling { hub: Some(id(one as u8)), mixed });
+                            let _ = roster.rule(
+                                now,
+                                Ruling { hub: Some(id(one as u8)), mixed },
+                                &Wishes::default(),
+                            );
                         }
                         sim.settle(one);
                     }
@@ -409,6 +414,7 @@ fn report(number: u64, host: u8, members: &[u8]) -> Report {
         locked: false,
         removed: vec![],
         ruling: Ruling::default(),
+        wishes: Wishes::default(),
         means: Means::default(),
         members: members.iter().map(|n| entry(*n)).collect(),
     }
@@ -469,20 +475,25 @@ fn nobody_makes_himself_the_host_of_a_room_of_three() {
     let mut roster = room();
     assert!(roster.is_host());
     let ruling = Ruling { hub: Some(id(1)), ..Ruling::default() };
-    let coup =
-        Report { order: 0, locked: true, removed: vec![id(0), id(2)], ruling, ..report(2, 1, &[0, 1, 2, 3]) };
+    let wishes = Wishes { room: Choice::Mix, guests: (0..50).map(|n| (id(n), GuestChoice::Mix)).collect() };
+    let told = Report { order: 0, ruling, wishes, ..report(2, 1, &[0, 1, 2, 3]) };
+    let coup = Report { locked: true, removed: vec![id(0), id(2)], ..told.clone() };
     roster.handle_report(at(10), id(1), coup).unwrap();
     assert!(
         roster.ruling().is_mesh() && roster.is_host() && !roster.is_locked() && !roster.is_removed(id(2))
     );
+    assert!(roster.wishes().are_none());
     assert!(outputs(&mut roster).is_empty());
     // When most follow somebody else, so do we.
     roster.handle_report(at(20), id(2), report(2, 1, &[0, 1, 3])).unwrap();
     roster.handle_report(at(20), id(3), report(2, 1, &[0, 1, 2])).unwrap();
     assert_eq!(roster.host(), id(1));
     assert_eq!(roster.lock(at(30), true), Err(Refused::NotHost));
-    assert_eq!(roster.rule(at(30), Ruling::default()), Err(Refused::NotHost));
+    assert_eq!(roster.rule(at(30), Ruling::default(), &Wishes::default()), Err(Refused::NotHost));
     assert_eq!(roster.remove(at(30), id(2)), Err(Refused::NotHost));
+    // What it wishes is known to whoever is the host next.
+    roster.handle_report(at(40), id(1), Report { number: 3, order: 1, ..told }).unwrap();
+    assert_eq!((roster.wishes().room, roster.wishes().guests.len()), (Choice::Mix, MAX_MEMBERS));
 }
 
 #[test]
@@ -542,6 +553,7 @@ fn who_stands_between_two_is_linked_to_both_and_able_to() {
         locked: false,
         removed: Vec::new(),
         ruling: Ruling::default(),
+        wishes: Wishes::default(),
         means: Means { forwards, ..Means::default() },
         members: members.iter().map(|n| Entry { id: id(*n), name: String::new(), order: 2 }).collect(),
     };

@@ -1,7 +1,7 @@
 //! What members tell each other about the room.
 
 use super::MemberId;
-use crate::room::topology::{Means, Ruling};
+use crate::room::topology::{Means, Ruling, Wishes};
 use serde::{Deserialize, Serialize};
 
 /// What a member tells its neighbours about itself, its links and, if it is the host, its rules.
@@ -20,6 +20,9 @@ pub struct Report {
     /// If the sender is the host: in what way sound and picture go.
     #[serde(default, skip_serializing_if = "Ruling::is_mesh")]
     pub ruling: Ruling,
+    /// If the sender is the host: what it wishes for that.
+    #[serde(default, skip_serializing_if = "Wishes::are_none")]
+    pub wishes: Wishes,
     /// What the sender is able to.
     #[serde(default)]
     pub means: Means,

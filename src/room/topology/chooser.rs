@@ -14,7 +14,7 @@
 //! Nothing changes more than once in STAY, unless the hub is gone or a person asks. A mesh that fails soon after it was
 //! gone back to is tried later and later.
 
-use super::{Choice, GuestChoice, Means, Ruling};
+use super::{Choice, GuestChoice, Means, Ruling, Wishes};
 use crate::room::roster::MemberId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,14 +62,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_PATIENCE: Duration = Duration::from_secs(960);
 /// A mesh that lasts for less has failed.
 const LASTED: Duration = Duration::from_secs(300);
-
-/// What the host wishes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    pub room: Choice,
-    /// For these instead of what the room's wish makes of them. A mesh has no mix, so there it says nothing.
-    pub guests: BTreeMap<MemberId, GuestChoice>,
-}
 
 /// Since when something is so.
 #[derive(Clone, Copy, Debug, Default)]
