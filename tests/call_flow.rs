@@ -264,13 +264,23 @@ fn what_was_said_into_an_outage_arrives_when_the_path_is_back() {
     println!("said into the outage, heard {:?} after its end", back.elapsed());
 }
 
+/// SCTP's COOKIE ACK, the second thing that the inviting side says: the other one does not know yet that the channel is
+/// open, when it hears the first words.
+#[test]
+fn the_first_words_arrive_though_the_end_of_the_handshake_is_lost() {
+    let path = Path::new();
+    path.lose_word(2);
+    // With picture, name and words on both sides.
+    connected_over(&path);
+}
+
 #[test]
 fn a_farewell_that_is_lost_is_said_again() {
     let path = Path::new();
     let (mut ann, mut bo) = connected_over(&path);
     // All that is said at the beginning has been said.
     assert_eq!(ann.words(false), bo.words(false));
-    path.lose_a_word();
+    path.lose_word(1);
     ann.engine.send(Command::HangUp);
     assert_eq!(bo.state("ended"), CallState::Ended(EndReason::TheyHungUp));
 }

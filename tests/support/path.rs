@@ -21,7 +21,7 @@ pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(
 
 pub struct Path {
     cut: Arc<AtomicBool>,
-    /// So many datagrams with words of side 0 get lost.
+    /// The datagram with words of side 0 that gets lost, counted from here; 0: none.
     lose: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     sides: [Arc<Side>; 2],
@@ -67,7 +67,7 @@ impl Path {
                     let one_less = |left: usize| left.checked_sub(1);
                     if side == 0
                         && buffer[0] == WORDS
-                        && lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+                        && lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1)
                     {
                         continue;
                     }
@@ -86,9 +86,9 @@ impl Path {
         self.cut.store(cut, Ordering::Relaxed);
     }
 
-    /// The next datagram with words of side 0 gets lost.
-    pub fn lose_a_word(&self) {
-        self.lose.store(1, Ordering::Relaxed);
+    /// One datagram with words of side 0 gets lost: 1 is the next.
+    pub fn lose_word(&self, number: usize) {
+        self.lose.store(number, Ordering::Relaxed);
     }
 
     /// The code of side `from` (0 or 1) as the other side gets it.
