@@ -120,10 +120,17 @@ fn form(ui: &mut Ui, scene: &mut Scene<'_>, size: f32) {
     }
     ui.add_space(4.0);
     let error = form.error.as_ref().map(ToString::to_string).or(scene.model.refusal.clone());
-    if let Some(error) = error {
-        widgets::remark(ui, icons::ERROR, palette(ui).trouble, &error);
+    let told = ui.scope_id().with("told");
+    let before = ui.data(|data| data.get_temp::<String>(told));
+    if let Some(error) = &error {
+        let remark = ui.scope(|ui| widgets::remark(ui, icons::ERROR, palette(ui).trouble, error)).response;
+        if before.as_ref() != Some(error) {
+            // In a small window it is out of sight.
+            remark.scroll_to_me(None);
+        }
         ui.add_space(4.0);
     }
+    ui.data_mut(|data| data.insert_temp(told, error.unwrap_or_default()));
     let icon = if kind == Some(PlaceKind::Room) { icons::GROUP } else { icons::VIDEO };
     let join = Button::new(Look::Primary, visit::verb(kind)).icon(icon).width(ui.available_width());
     let clicked = join.show(ui).clicked();

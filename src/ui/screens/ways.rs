@@ -13,7 +13,10 @@ use eframe::egui::{Frame, Margin, Ui};
 
 /// Under the head of the list.
 pub fn of_call(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let words = wording::way(&scene.model.room, hub_name(scene).as_deref());
+    let words = match scene.model.server {
+        Some(_) => "The server passes everything on".into(),
+        None => wording::way(&scene.model.room, hub_name(scene).as_deref()),
+    };
     Frame::new().inner_margin(Margin { left: 4, right: 4, top: 0, bottom: 4 }).show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.spacing_mut().item_spacing.y = 8.0;
