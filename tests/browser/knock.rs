@@ -3,16 +3,17 @@
 
 use crate::devtools::{Browser, Page};
 use crate::page::{
-    DESKTOP, PHONE, as_file, hang_up_in_page, invite, reply, sees_and_hears, twocan_sees, with_name,
+    DESKTOP, PHONE, SHOWN_WORDS, as_file, hang_up_in_page, invite, reply, sees_and_hears, twocan_sees,
+    with_name,
 };
 use crate::support::{Scratch, alone, wait_for};
 use crate::{PATIENCE, find_browser, start_twocan, with_logs};
 use std::fs;
 
-/// The words the page shows.
+/// The words the page shows, once they are those of the connection it has now.
 fn words(page: &mut Page) -> String {
-    page.wait("app.peer.trust?.state === 'ready' && app.peer.trust.words.length === 4");
-    page.text("[...document.querySelectorAll('#four li')].map((word) => word.textContent).join(' ')")
+    page.wait(&format!("app.peer.trust?.words?.join(' ') === {SHOWN_WORDS}"));
+    page.text(SHOWN_WORDS)
 }
 
 /// The newest line the program has said that begins so; what follows.
@@ -145,8 +146,9 @@ fn two_browsers_go_on_with_fresh_codes() {
             page.wait("app.peer.trust?.continued");
         }
         assert_eq!(words(&mut ann), words(&mut bob));
-        let verdict = "document.getElementById('compare').textContent.trim()";
-        assert_eq!([ann.text(verdict), bob.text(verdict)], ["Verified", "Compare words"]);
+        for (page, verdict) in [(&mut ann, "Verified"), (&mut bob, "Compare words")] {
+            page.wait(&format!("document.getElementById('compare').textContent.trim() === '{verdict}'"));
+        }
         for page in [ann, bob] {
             assert_eq!(page.errors, Vec::<String>::new(), "errors in the page");
         }

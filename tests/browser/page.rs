@@ -43,6 +43,10 @@ pub fn reply(page: &mut Page, invite: &str) -> String {
     page.text("app.own.short")
 }
 
+/// The four words as they stand in the page.
+pub const SHOWN_WORDS: &str =
+    "[...document.querySelectorAll('#four li')].map(({ textContent }) => textContent).join(' ')";
+
 /// What comes in: pictures decoded, seconds, their codec, the level of the sound.
 const RECEIVED: &str = "app.peer.pc.getStats().then((stats) => {
   const all = [...stats.values()];

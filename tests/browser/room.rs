@@ -3,7 +3,7 @@
 
 use crate::devtools::{Browser, Page};
 use crate::knock::join;
-use crate::page::{DESKTOP, PHONE, as_file, invite, reply, with_name};
+use crate::page::{DESKTOP, PHONE, SHOWN_WORDS, as_file, invite, reply, with_name};
 use crate::support::{Lines, Running, Scratch, alone, wait_for};
 use crate::{PATIENCE, find_browser, number, with_logs};
 use serde_json::Value;
@@ -211,12 +211,13 @@ fn browsers_have_a_room_of_their_own() {
         // The words of a connection that the room made.
         let with = |page: &mut Page, name: &str| {
             page.ask("document.getElementById('compare').click()");
-            page.ask(&format!(
+            page.wait(&format!(
                 "(() => {{ const who = document.getElementById('words-who'); \
-                 who.value = [...who.options].find(({{ text }}) => text === '{name}').value; who.onchange(); }})()"
+                 const named = [...who.options].find(({{ text }}) => text === '{name}'); if (!named) return false; \
+                 who.value = named.value; who.onchange(); return true; }})()"
             ));
-            page.wait("[...document.querySelectorAll('#four li')].every(({ textContent }) => textContent)");
-            page.text("[...document.querySelectorAll('#four li')].map((word) => word.textContent).join(' ')")
+            page.wait(&format!("{SHOWN_WORDS}.trim().split(' ').length === 4"));
+            page.text(SHOWN_WORDS)
         };
         assert_eq!(with(&mut bob, "Bob (2)"), with(&mut cy, "Bob"));
         bob.look("page-room-words-phone");
