@@ -393,11 +393,19 @@ fn the_host_decides_for_one_guest_and_the_faces_say_so() {
         "Bo" => !person.room.one_picture,
         _ => person.room.topology == Choice::Mix,
     });
-    // Whoever is the host next keeps to it.
+    // Whoever is the host next keeps to it: the one of the two who was let in first.
     ann.engine.send(Command::HangUp);
-    wait(&mut [&mut bo, &mut cy], "the successor", |person| match person.name {
-        "Bo" => person.room.we_are_host && person.room.topology == Choice::Mix,
-        _ => !person.room.we_are_host,
+    wait(&mut [&mut bo, &mut cy], "the successor", |person| {
+        person.people.len() == 1
+            && (person.room.we_are_host
+                || person.room.host.is_some_and(|host| person.people.contains_key(&host)))
+    });
+    let [host, guest] = if bo.room.we_are_host { [&mut bo, &mut cy] } else { [&mut cy, &mut bo] };
+    assert!(host.room.we_are_host && !guest.room.we_are_host);
+    let way = if host.name == "Cy" { GuestChoice::Forward } else { GuestChoice::Automatic };
+    wait(&mut [host, guest], "what the host before it wished", |person| {
+        !person.room.we_are_host
+            || person.room.topology == Choice::Mix && person.people.values().all(|guest| guest.way == way)
     });
 }
 
