@@ -93,6 +93,10 @@ impl Desktop {
         desktop.set("DBUS_SESSION_BUS_ADDRESS", bus);
         // Without a window manager no window has the focus.
         desktop.start_program(Command::new("openbox").arg("--sm-disable"));
+        wait_for("window manager", START, || {
+            let asked = desktop.command("xdotool").arg("get_num_desktops").stdout(Stdio::null()).status();
+            asked.is_ok_and(|status| status.success()).then_some(())
+        });
         desktop.start_program(
             Command::new(accessibility_bus.expect("looked for above")).arg("--launch-immediately"),
         );
@@ -164,7 +168,8 @@ impl Desktop {
         // xdotool waits for ever for a window that does not come to the front.
         let output = self.command("timeout").arg("20").arg(program).args(arguments).output();
         let output = output.unwrap_or_else(|error| panic!("{program} does not start: {error}"));
-        assert!(output.status.success(), "{program} {arguments:?}: {}", output.status);
+        let log = || fs::read_to_string(self.scratch.join("timeout.log")).unwrap_or_default();
+        assert!(output.status.success(), "{program} {arguments:?}: {}, {}", output.status, log());
         output.stdout
     }
 
