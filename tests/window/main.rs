@@ -52,7 +52,7 @@ fn two_windows_hold_a_call_over_the_clipboard() {
     desktop.set_clipboard(&invite);
     bob.press("ctrl+v");
 
-    for (own, other) in [(&mut ann, "Bob"), (&mut bob, "Ann")] {
+    for (own, other) in [(&mut bob, "Ann"), (&mut ann, "Bob")] {
         let picture = own.wait_for(&format!("{other}'s picture"), |item| {
             item.role.contains("image") && item.name == format!("Picture of {other}")
         });
