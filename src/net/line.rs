@@ -4,8 +4,9 @@
 //! through the socket of the shared [`endpoint`](super::endpoint) on that address instead; only what belongs to a TURN
 //! server keeps to its own, since an allocation belongs to a port and two connections may have one each.
 
+use super::batch::Batch;
 use super::endpoint::{Datagram, LineHandle, PortId};
-use super::sockets::{hand_over, send_now};
+use super::sockets::hand_over;
 use crate::invite::stun;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -27,6 +28,8 @@ pub(super) struct LineSocket {
     /// Where packets really come from.
     local: SocketAddr,
     shared: Arc<dyn AsyncUdpSocket>,
+    /// What leaves through it.
+    pub batch: Arc<Batch>,
     own: Arc<dyn AsyncUdpSocket>,
     inbox: Mutex<mpsc::Receiver<Datagram>>,
     known: Mutex<Known>,
@@ -59,7 +62,8 @@ impl LineSocket {
         line.attach(port, sender);
         let (inbox, known) = (Mutex::new(inbox), Mutex::default());
         let (line, relays) = (line.clone(), relays.clone());
-        Ok(Some(Self { line, port, local, shared, own, inbox, known, relays }))
+        let batch = Arc::new(Batch::new(shared.clone()));
+        Ok(Some(Self { line, port, local, shared, batch, own, inbox, known, relays }))
     }
 
     /// Tells the endpoint what has to come back here.
@@ -114,11 +118,7 @@ impl AsyncUdpSocket for LineSocket {
         if self.line.by_others(self.port, transmit) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        // Only one task at a time could be woken when there is room again: others would wait for ever.
-        match send_now(&*self.shared, transmit) {
-            Poll::Pending => Poll::Ready(Ok(transmit.contents.len())),
-            sent => sent,
-        }
+        Poll::Ready(self.batch.send(transmit))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -14,6 +14,7 @@
 
 mod address;
 mod backoff;
+mod batch;
 mod build;
 mod control;
 mod endpoint;

@@ -11,9 +11,11 @@
 //!   [`backoff`](super::backoff)).
 //! * **One port for all connections**: see [`endpoint`](super::endpoint) and [`line`](super::line).
 //! * **Sockets that can move** to another network: see [`sockets`](super::sockets).
+//! * **Packets that leave together leave in one system call**: see [`batch`](super::batch).
 //! * **TURN over TCP and TLS**: see [`turn_stream`](super::turn_stream).
 
 use super::backoff;
+use super::batch::Batch;
 use super::endpoint::LineHandle;
 use super::interfaces::default_routes;
 use super::line::LineSocket;
@@ -26,7 +28,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -47,6 +49,7 @@ pub(super) struct DriverRuntime {
     since: Instant,
     /// What webrtc calls a socket, and what it is.
     names: Mutex<Vec<(SocketAddr, SocketAddr)>>,
+    batches: Mutex<Vec<Weak<Batch>>>,
     nudge: Arc<Notify>,
     settled: Arc<AtomicBool>,
     remote: Arc<Mutex<Option<SocketAddr>>>,
@@ -69,6 +72,7 @@ impl DriverRuntime {
             line: Arc::new(line),
             relays,
             names: Mutex::default(),
+            batches: Mutex::default(),
             nudge: Arc::default(),
             settled: Arc::default(),
             remote: Arc::default(),
@@ -82,6 +86,18 @@ impl DriverRuntime {
     /// What webrtc calls each socket, and the address it really has.
     pub fn names(&self) -> Vec<(SocketAddr, SocketAddr)> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nothing more is to be sent for the moment.
+    fn flush(&self) {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.iter().filter_map(Weak::upgrade).for_each(|batch| batch.flush());
+    }
+
+    fn has_batch(&self, batch: &Arc<Batch>) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.retain(|batch| batch.strong_count() > 0);
+        batches.push(Arc::downgrade(batch));
     }
 
     /// Ends the driver's sleep, or its next one if it does not sleep now.
@@ -114,7 +130,9 @@ impl DriverRuntime {
 }
 
 impl Runtime for DriverRuntime {
+    /// The driver has sent all it has.
     fn sleep(&self, duration: Duration) -> Pending<'static, ()> {
+        self.flush();
         let nudge = self.nudge.clone();
         let calling = self.calling.load(Ordering::Relaxed);
         let duration = if calling { duration.max(backoff::gap(self.since.elapsed())) } else { duration };
@@ -147,6 +165,7 @@ impl Runtime for DriverRuntime {
             match LineSocket::new(&self.line, own.clone(), &self.relays)? {
                 Some(socket) => {
                     let local = socket.local_addr()?;
+                    self.has_batch(&socket.batch);
                     (Arc::new(socket), local)
                 }
                 None => (own, name),
