@@ -205,6 +205,8 @@ impl Desktop {
         std::io::Write::write_all(&mut child.stdin.take().expect("stdin was piped"), text.as_bytes())
             .expect("xclip reads");
         assert!(child.wait().expect("it is our child").success());
+        // What is left of it in the background may not have told the X server yet.
+        wait_for("text in the clipboard", START, || (self.clipboard() == text).then_some(()));
     }
 
     /// What is on the screen in that place.
