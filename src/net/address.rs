@@ -3,7 +3,7 @@
 //! Host names are resolved here, with a limit in time: webrtc would resolve them inside its driver loop, where a
 //! name server that does not answer stops everything, gathering of the host candidates included.
 
-use super::interfaces::{self, is_reachable};
+use super::interfaces::{self, Address, is_reachable};
 use super::server::{ServerUrl, Transport};
 use super::turn_stream::{self, StreamServer};
 use super::{NetConfig, NetError};
@@ -66,6 +66,15 @@ fn of_scheme<'a>(servers: &'a [RTCIceServer], scheme: &'a str) -> impl Iterator<
 /// Those of the machine's addresses that a connection with this configuration may use now; `None` if the system does
 /// not say.
 pub(super) fn present(config: &NetConfig) -> Option<Vec<IpAddr>> {
+    Some(of_use(config, interfaces::addresses()?))
+}
+
+/// The same, as it was at most this long ago.
+pub(super) fn present_lately(config: &NetConfig, age: Duration) -> Option<Vec<IpAddr>> {
+    Some(of_use(config, interfaces::addresses_lately(age)?))
+}
+
+fn of_use(config: &NetConfig, addresses: Vec<Address>) -> Vec<IpAddr> {
     let wanted = |address: &IpAddr| {
         let named = |bind: &IpAddr| {
             bind == address
@@ -73,7 +82,7 @@ pub(super) fn present(config: &NetConfig) -> Option<Vec<IpAddr>> {
         };
         if config.bind.is_empty() { is_reachable(address) } else { config.bind.iter().any(named) }
     };
-    Some(interfaces::addresses()?.into_iter().map(|address| address.ip).filter(wanted).collect())
+    addresses.into_iter().map(|address| address.ip).filter(wanted).collect()
 }
 
 /// The servers of a connection, with their names resolved.

@@ -11,6 +11,8 @@
 //! Of each IPv6 network one address is enough: the one the system would start from, else a temporary one (RFC 8981).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Of each family.
 const MAX_V4: usize = 4;
@@ -75,6 +77,16 @@ pub(super) fn addresses() -> Option<Vec<Address>> {
         interface: interface.name,
     };
     Some(interfaces.into_iter().map(address).collect())
+}
+
+/// What [`addresses`] says, or has said at most this long ago: in a group each connection asks again and again.
+pub(super) fn addresses_lately(age: Duration) -> Option<Vec<Address>> {
+    static LAST: Mutex<Option<(Instant, Vec<Address>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.as_ref().is_none_or(|(at, _)| at.elapsed() > age) {
+        *last = addresses().map(|addresses| (Instant::now(), addresses));
+    }
+    last.as_ref().map(|(_, addresses)| addresses.clone())
 }
 
 /// The addresses that packets to the world start from. Nothing is sent for it.

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 const STEP: Duration = Duration::from_millis(200);
 /// How often the system is asked for its addresses: no other way to learn of changes works everywhere.
 const LOOK: Duration = Duration::from_millis(600);
+/// What another connection was told so lately is good enough; less than [`LOOK`], so that one alone always asks.
+const LATELY: Duration = Duration::from_millis(500);
 /// Nothing has come in for so long, though both sides check every 500 ms: the user is told.
 const INTERRUPTED_AFTER: Duration = Duration::from_millis(1600);
 /// A clock that is ahead by this much has gone on while the computer slept.
@@ -48,7 +50,8 @@ pub(super) async fn run(
             next_look = now + LOOK;
             let config = config.clone();
             // The system's answer can take a few milliseconds.
-            addresses = tokio::task::spawn_blocking(move || address::present(&config)).await.ok().flatten();
+            let present = tokio::task::spawn_blocking(move || address::present_lately(&config, LATELY)).await;
+            addresses = present.ok().flatten();
         }
         if let Some(addresses) = &addresses {
             sockets.tend(now, addresses);
