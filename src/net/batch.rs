@@ -5,6 +5,7 @@
 //! data channels have them; here whatever it sends in one round is held until it goes to sleep ([`Batch::flush`]),
 //! microseconds later. What is no media is not held, and overtakes nothing.
 
+use super::demux::is_rtp;
 use super::sockets::send_now;
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use webrtc::runtime::{AsyncUdpSocket, Transmit};
 
-/// As much as one datagram could be at the most; systems take no more in one call.
+/// Of one call: less than one datagram could have at the most (65,507 over IPv4), which is where systems end.
 const MAX_BYTES: usize = 60_000;
 
 #[derive(Debug)]
@@ -45,11 +46,6 @@ impl Held {
     }
 }
 
-/// RTP, and not RTCP (RFC 5761, section 4).
-fn is_media(datagram: &[u8]) -> bool {
-    matches!(datagram, [128..=191, 0..=191 | 224..=255, ..])
-}
-
 impl Batch {
     pub fn new(socket: Arc<dyn AsyncUdpSocket>) -> Self {
         Self { socket, held: Mutex::default() }
@@ -60,9 +56,8 @@ impl Batch {
         let mut held = self.held();
         let length = transmit.contents.len();
         let max_segments = self.socket.max_gso_segments();
-        let is_plain =
-            transmit.segment_size.or(transmit.ecn.map(|_| 0)).or(transmit.src_ip.map(|_| 0)).is_none();
-        if max_segments < 2 || !is_plain || !is_media(transmit.contents) {
+        let is_plain = transmit.segment_size.is_none() && transmit.ecn.is_none() && transmit.src_ip.is_none();
+        if max_segments < 2 || !is_plain || !is_rtp(transmit.contents) {
             self.let_go(&mut held);
             drop(held);
             return self.send_now(transmit).map(|()| length);

@@ -17,6 +17,7 @@ mod backoff;
 mod batch;
 mod build;
 mod control;
+mod demux;
 mod endpoint;
 #[cfg(test)]
 mod forward_tests;

@@ -23,6 +23,7 @@
 mod better;
 mod envelope;
 
+use super::demux::is_dtls_or_media;
 use better::Better;
 pub(super) use envelope::{Bound, Envelope};
 use rtc::crypto::RTCCryptoProvider;
@@ -251,7 +252,7 @@ impl Roam {
             None => (None, 0..bytes.len()),
         };
         let (peer, inner) = (relay.map(|relay| relay.peer), bytes.get(payload.clone())?);
-        if is_media(inner) && !self.pair.as_ref().is_some_and(|pair| pair.is_believed(here, peer)) {
+        if is_dtls_or_media(inner) && !self.pair.as_ref().is_some_and(|pair| pair.is_believed(here, peer)) {
             self.add_remote(peer.unwrap_or(to), false);
             self.pair = Some(Pair::new(now, here, relay));
         }
@@ -512,11 +513,6 @@ impl Keys {
         MessageIntegrity::check(&mut message, key.as_bytes(), crypto.crypto()).ok()?;
         Some(sign)
     }
-}
-
-/// DTLS or media (RFC 7983): webrtc sends these on the pair it has chosen, and only there.
-fn is_media(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(20..=63 | 128..=191))
 }
 
 fn is_request(bytes: &[u8]) -> bool {

@@ -16,6 +16,7 @@
 
 use super::backoff;
 use super::batch::Batch;
+use super::demux::is_dtls_or_media;
 use super::endpoint::LineHandle;
 use super::interfaces::default_routes;
 use super::line::LineSocket;
@@ -228,9 +229,7 @@ impl AsyncUdpSocket for Socket {
                 self.calling.store(false, Ordering::Relaxed);
             }
         }
-        // Not STUN (RFC 7983): DTLS or media.
-        if matches!(received, Poll::Ready(Ok(1..))) && matches!(buffers[0].first(), Some(20..=63 | 128..=191))
-        {
+        if matches!(received, Poll::Ready(Ok(1..))) && is_dtls_or_media(&buffers[0]) {
             *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta[0].addr);
         }
         received

@@ -552,7 +552,7 @@ impl Lossy {
                 let mut buffer = [0; 2048];
                 while let Ok((length, _)) = here.recv_from(&mut buffer).await {
                     // RTP, not RTCP (RFC 5761): reports and handshakes are spared.
-                    let rtp = buffer[0] & 0xc0 == 0x80 && !(192..=223).contains(&buffer[1]);
+                    let rtp = super::demux::is_rtp(&buffer[..length]);
                     if rtp && losing.load(Ordering::Relaxed) {
                         random ^= random << 13;
                         random ^= random >> 7;

@@ -204,8 +204,9 @@ class Wire(threading.Thread):
                 continue
             seconds, nanoseconds = struct.unpack("qq", extra[0][2][:16])
             ports, payload = struct.unpack("!HH", data[20:24]), data[28:]
-            for start in range(0, len(payload), each or len(payload)):
-                packet = payload[start:start + (each or len(payload))]
+            step = each or len(payload) or 1
+            for start in range(0, len(payload), step):
+                packet = payload[start:start + step]
                 if len(packet) < 12 or packet[0] >> 6 != 2 or 64 <= packet[1] & 127 < 96:
                     continue
                 self.seen.append((seconds * 1000 + nanoseconds * 1e-6, ports, len(packet), struct.unpack("!HII", packet[2:12])))

@@ -3,6 +3,7 @@
 //! forwarding costs. None waits longer than [`SOON`] after the last packet, and a turn of the SFU's clock.
 
 use super::{Datagram, DoorId, Line, LineHandle, PortId, State};
+use crate::net::demux::is_rtcp;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,17 +25,12 @@ impl Reports {
     pub fn keep(&mut self, now: Instant, port: PortId, datagram: Datagram) -> Option<Datagram> {
         let may_wait = self.wait.is_some_and(|until| now < until) && self.waiting.len() < MAX_WAITING;
         let mut datagrams = datagram.bytes.chunks(datagram.stride.max(1));
-        if !may_wait || !datagrams.all(is_report) {
+        if !may_wait || !datagrams.all(is_rtcp) {
             return Some(datagram);
         }
         self.waiting.push_back((port, datagram));
         None
     }
-}
-
-/// RTCP (RFC 5761, section 4).
-fn is_report(datagram: &[u8]) -> bool {
-    matches!(datagram, [128..=191, 192..=223, ..])
 }
 
 impl State {
